@@ -1,0 +1,25 @@
+//! nginx-502-exporter tells why nginx answers 502, 503 or 504, while it happens.
+//!
+//! ```text
+//!    outside world            vocabulary             one writer                renderings of one snapshot
+//!  nginx error log ──► inputs/ ──► Observation ──► state/ ──► diagnosis/ ──► Arc<Snapshot>
+//!                       read +      (typed, no      applies    judges           ├─ metrics/ + web/  /metrics
+//!                       parse        I/O)           counts     causes           └─ cli/
+//!                          ▲
+//!                       config/ says what to look at
+//! ```
+//!
+//! An arrow is a Rust type, and nothing points left: `inputs` know `observation` and `config`; `state` and `diagnosis`
+//! know only `observation`; `metrics` and `web` know only the snapshot. `tests/architecture.rs` checks the `use` lines.
+//! The commands that read logs by themselves (`explain`, `replay`) call the parsers of `inputs::log` directly: those are
+//! pure functions.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod diagnosis;
+pub mod inputs;
+pub mod metrics;
+pub mod observation;
+pub mod state;
+pub mod web;
