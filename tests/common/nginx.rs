@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Display, Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Pid, Signal};
@@ -220,7 +220,7 @@ fn render(folder: &Path, port: u16, config: &NginxConfig) -> String {
     let user = if is_root() { format!("user {WORKER_USER};") } else { String::new() };
     let (module, stream) = match stream.as_str() {
         "" => (String::new(), String::new()),
-        _ => (stream_module(), format!("stream {{\n{stream}\n}}\n")),
+        _ => (stream_module(), format!("stream {{\n{}\n{stream}\n}}\n", stream_log(&folder))),
     };
     let temp_paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("  {kind}_temp_path {folder}/temp-{};\n", kind.trim_start_matches("client_")))
@@ -261,6 +261,14 @@ http {{
   }}
 }}
 {stream}"
+    )
+}
+
+/// `stream {}` has sessions instead of requests, and fewer variables.
+fn stream_log(folder: &Display<'_>) -> String {
+    format!(
+        r#"  log_format facts escape=json '{{"uri":"stream:$server_port","status":"$status","upstream_status":"","upstream_addr":"$upstream_addr","upstream_response_time":"$upstream_connect_time","body_bytes_sent":"$bytes_sent"}}';
+  access_log {folder}/access.log facts;"#
     )
 }
 

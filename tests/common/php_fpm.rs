@@ -58,22 +58,13 @@ impl PhpFpm {
         self.log.clone()
     }
 
-    /// The folder scripts are served from.
-    pub fn documents(&self) -> PathBuf {
-        self.documents.clone()
-    }
-
-    /// An nginx location that serves everything under `prefix` (with both slashes) from this pool.
-    pub fn location(&self, prefix: &str) -> String {
-        let (socket, documents) = (self.socket.display(), self.documents.display());
+    /// Directives of an nginx location that runs one script of the served folder.
+    pub fn directives(&self, script: &str) -> String {
         format!(
-            "location {prefix} {{
-  fastcgi_pass unix:{socket};
-  fastcgi_param SCRIPT_FILENAME {documents}/$arg_script;
-  fastcgi_param QUERY_STRING $query_string;
-  fastcgi_param REQUEST_METHOD $request_method;
-}}
-"
+            "fastcgi_pass unix:{}; fastcgi_param SCRIPT_FILENAME {}/{script}; \
+             fastcgi_param REQUEST_METHOD $request_method;",
+            self.socket.display(),
+            self.documents.display()
         )
     }
 

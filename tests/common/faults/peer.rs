@@ -27,7 +27,7 @@ pub enum Step {
     ReadRequest,
     /// Sends these bytes.
     Write(Vec<u8>),
-    /// Says no more, and reads no more, until nginx gives up.
+    /// Says no more and reads no more, as long as there is a peer at all.
     Hang,
     /// Says it will read no more while it keeps the connection: writing to it fails from then on.
     RefuseData,
@@ -123,7 +123,7 @@ fn play(connection: &OwnedFd, wire: Wire, script: &[Step]) {
             Step::ReadRequest => read_request(connection, wire),
             Step::Write(bytes) => write_all(connection, bytes),
             Step::RefuseData => shutdown(connection, Shutdown::Read).and_then(|()| drain(connection)),
-            Step::Hang => wait(connection, PollFlags::RDHUP),
+            Step::Hang => wait(connection, PollFlags::empty()),
             Step::Close => break,
             Step::Reset => return reset(connection),
         };
