@@ -1,1 +1,3 @@
-//! To come.
+//! The commands, one file each.
+
+pub mod explain;
