@@ -2,6 +2,7 @@
 
 mod args;
 mod assets;
+pub mod explain;
 pub mod logging;
 mod serve;
 mod usage;
