@@ -1,1 +1,59 @@
-//! To come.
+//! The command line: what can be asked, and who answers it.
+
+mod args;
+mod assets;
+pub mod explain;
+pub mod logging;
+mod serve;
+mod usage;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser as _};
+
+pub use args::{Cli, Command, ExplainArgs, ReplayArgs, ReplayFormat, ServeArgs};
+
+/// What the process ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All went well.
+    Success,
+    /// Something failed while running, or the answer is "no".
+    Failure,
+    /// The command line or the configuration is wrong: trying again will not help.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Success => Self::SUCCESS,
+            Exit::Failure => Self::from(1),
+            Exit::Usage => Self::from(2),
+        }
+    }
+}
+
+/// Runs what the arguments ask for; the first one is the name of the program.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => run(cli),
+        Err(error) => usage::answer(&error),
+    }
+}
+
+fn run(cli: Cli) -> Exit {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(args) => serve::run(args),
+        Command::Explain(args) => not_wired("explain", &args),
+        Command::Replay(args) => not_wired("replay", &args),
+        Command::Completions { shell } => assets::completions(shell, &mut Cli::command()),
+        Command::Man { command } => assets::man(command.as_deref(), Cli::command()),
+    }
+}
+
+fn not_wired(command: &str, args: &dyn std::fmt::Debug) -> Exit {
+    eprintln!("{command} is not wired on this branch: {args:?}");
+    Exit::Failure
+}

@@ -22,4 +22,5 @@ pub mod inputs;
 pub mod metrics;
 pub mod observation;
 pub mod state;
+pub mod text;
 pub mod web;

@@ -3,7 +3,7 @@
 //! This module does no I/O and knows no metric. Inputs speak it, `state` applies it, `diagnosis` judges it. The
 //! closed sets below are wire names (labels, JSON): their spelling is part of the contract.
 
-mod closed_set;
+pub(crate) mod closed_set;
 mod delta;
 mod entry;
 mod names;
