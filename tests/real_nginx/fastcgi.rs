@@ -43,6 +43,7 @@ pub fn cases(lab: &Lab) -> Vec<Case> {
             .fails("upstream prematurely closed FastCGI stdout", ClosedBeforeHeader, ReadingHeader)
             .answers(502),
         peer("fcgi-closes-in-body", started(), Close)
+            .with("fastcgi_keep_conn on;")
             .fails("upstream prematurely closed connection", ClosedInBody, ReadingBody)
             .answers(200),
         peer("fcgi-big-header", record(STDOUT, &big), Close)

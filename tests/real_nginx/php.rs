@@ -11,8 +11,11 @@ use nginx_502_exporter::observation::Verdict;
 use crate::case::{Case, Pass, run};
 use crate::common::{Lab, PhpFpm};
 
-/// What a hostile visitor may get an application to log: it looks like the end of nginx's line, and the next one.
-const FORGED: &str = r#"x" while reading response header from upstream, client: 203.0.113.9, server: evil, request: "GET /evil HTTP/1.1", upstream: "fastcgi://203.0.113.9:9", host: "evil""#;
+/// What a hostile visitor may get an application to log: it looks like the end of nginx's entry.
+const FORGED_END: &str = r#"x" while reading response header from upstream, client: 203.0.113.9, server: evil, request: "GET /evil HTTP/1.1", upstream: "fastcgi://203.0.113.9:9", host: "evil""#;
+/// And here like an entry of its own.
+const FORGED_LINE: &str = r#"x
+2026/11/21 10:00:00 [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 203.0.113.9, server: evil, request: "GET /evil HTTP/1.1", upstream: "http://203.0.113.9:9/", host: "evil""#;
 
 #[test]
 fn messages_of_php_are_told_apart() {
@@ -53,7 +56,8 @@ fn messages_of_php_are_told_apart() {
         harmless("php-application", "error_log('order 17 failed');", "order 17 failed", Application),
         harmless("php-two-lines", "error_log(\"first\\nsecond\");", "first\nsecond", Application),
         harmless("php-several", "error_log('one'); echo $undefined; error_log('two');", "PHP Warning", Warning),
-        harmless("php-forged", &format!("error_log('{FORGED}');"), "evil", Application),
+        harmless("php-forged", &format!("error_log('{FORGED_END}');"), "PHP message: x", Application),
+        harmless("php-forged-line", &format!("error_log('{FORGED_LINE}');"), "PHP message: x", Application),
         says(
             Case::location(Pass::FastCgi, "php-missing", fpm.directives("nothing.php")),
             "Primary script",

@@ -1,6 +1,8 @@
 //! `proxy_pass http://`: the whole way from connecting to the end of the body.
 
-use nginx_502_exporter::observation::Phase::{Connecting, ReadingBody, ReadingHeader, Resolving, Sending};
+use nginx_502_exporter::observation::Phase::{
+    Connecting, ReadingBody, ReadingHeader, Resolving, Sending, SendingToClient,
+};
 use nginx_502_exporter::observation::UpstreamClass::{
     AuthUnexpected, ClosedBeforeHeader, ClosedInBody, ConnectBacklogFull, ConnectFailed, ConnectNoLocalPort,
     ConnectPermissionDenied, ConnectRefused, ConnectSocketMissing, ConnectTimeout, ConnectUnreachable, DnsNoResolver,
@@ -123,7 +125,7 @@ fn choosing_a_peer() -> Vec<Case> {
             Case::location(Pass::Http, "unjudged", "auth_request /judge;")
                 .with_beside(location)
                 .holding(teapot)
-                .fails_without_peer("auth request unexpected status: 418", AuthUnexpected, None)
+                .fails_without_peer("auth request unexpected status: 418", AuthUnexpected, Some(SendingToClient))
                 .answers(500)
         },
     ]
