@@ -117,9 +117,9 @@ impl Nginx {
         self.folder.join("nginx.conf")
     }
 
-    /// The temporary folder for proxied responses.
-    pub fn proxy_temp(&self) -> PathBuf {
-        self.folder.join("temp-proxy")
+    /// A temporary folder: `body` for requests, `proxy`, `fastcgi`… for answers.
+    pub fn temp_folder(&self, kind: &str) -> PathBuf {
+        self.folder.join(format!("temp-{kind}"))
     }
 
     /// The error log's content.

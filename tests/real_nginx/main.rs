@@ -1,6 +1,13 @@
 //! Drives the real nginx through the failures it can log, one table per protocol, and compares what we make of each
 //! error-log entry with what nginx itself says: its words, and its access log.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, unreachable_pub)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    unreachable_pub
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
