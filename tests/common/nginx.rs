@@ -217,7 +217,12 @@ fn wrapped_command(config: &NginxConfig) -> Command {
 fn render(folder: &Path, port: u16, config: &NginxConfig) -> String {
     let NginxConfig { level, main, events, http, server, stream, .. } = config;
     let folder = folder.display();
-    let user = if is_root() { format!("user {WORKER_USER};") } else { String::new() };
+    let user = match (is_root(), &config.unshare) {
+        (true, _) => format!("user {WORKER_USER};"),
+        // Root of a user namespace, which knows no other account.
+        (false, Some(_)) => "user root root;".to_owned(),
+        (false, None) => String::new(),
+    };
     let (module, stream) = match stream.as_str() {
         "" => (String::new(), String::new()),
         _ => (stream_module(), format!("stream {{\n{}\n{stream}\n}}\n", stream_log(&folder))),
