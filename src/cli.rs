@@ -4,6 +4,7 @@ mod args;
 mod assets;
 pub mod explain;
 pub mod logging;
+mod replay;
 mod serve;
 mod usage;
 
@@ -47,7 +48,7 @@ fn run(cli: Cli) -> Exit {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args),
         Command::Explain(args) => not_wired("explain", &args),
-        Command::Replay(args) => not_wired("replay", &args),
+        Command::Replay(args) => replay::run(&args),
         Command::Completions { shell } => assets::completions(shell, &mut Cli::command()),
         Command::Man { command } => assets::man(command.as_deref(), Cli::command()),
     }

@@ -21,8 +21,8 @@ const LONGEST_ENTRY: usize = 8 * 1024;
 pub(super) enum Step {
     /// An entry of `length` bytes in `lines` lines.
     Entry { length: usize, lines: u32, located: Located },
-    /// Lines that belong to no entry.
-    Foreign { length: usize, lines: u32 },
+    /// A line that belongs to no entry.
+    Foreign { length: usize },
     /// It cannot be told yet.
     Wait,
 }
@@ -47,7 +47,7 @@ pub(super) fn next(bytes: &[u8], more: More) -> Step {
 fn slow(bytes: &[u8], line: &[u8], length: usize, more: More) -> Step {
     match locate::anywhere(line).or_else(|| headless(line)) {
         Some(located) => grow(bytes, length, located, more),
-        None => Step::Foreign { length, lines: 1 },
+        None => Step::Foreign { length },
     }
 }
 
