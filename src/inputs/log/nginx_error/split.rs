@@ -58,7 +58,7 @@ fn line_end(bytes: &[u8], more: More) -> Option<usize> {
 
 /// A message that lost its head, known by its own words.
 fn headless(line: &[u8]) -> Option<Located> {
-    let located = Located { message: 0, head: 0, shape: Shape::Headless, level: None, connection: true };
+    let located = Located { message: 0, head: 0, shape: Shape::Headless, time: None, level: None, connection: true };
     read::is_telling(line).then_some(located)
 }
 
