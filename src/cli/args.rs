@@ -176,12 +176,11 @@ fn hint(setting: &Setting) -> ValueHint {
 fn heading(setting: &Setting) -> &'static str {
     match setting.name.split('.').next() {
         Some("config") => "Configuration",
-        Some("nginx" | "log") if !setting.name.ends_with("level") && !setting.name.ends_with("format") => {
-            "What to follow"
-        }
+        Some("nginx") => "What to follow",
+        Some("log") => "Logs, the followed ones and our own",
         Some("web") => "Web",
-        Some("log") => "Own log",
-        _ => "Host and limits",
+        Some("path") => "Host",
+        _ => "Limits",
     }
 }
 
