@@ -9,11 +9,16 @@ mod serve;
 mod usage;
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser as _};
 
 pub use args::{Cli, Command, ExplainArgs, ReplayArgs, ReplayFormat, ServeArgs};
+
+/// The name of the program, before what it complains about.
+const NAME: &str = "nginx-502-exporter";
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +59,12 @@ fn run(cli: Cli) -> Exit {
     }
 }
 
-fn not_wired(command: &str, args: &dyn std::fmt::Debug) -> Exit {
-    eprintln!("{command} is not wired on this branch: {args:?}");
+/// Writes a line to standard error; where that is not possible, there is nobody left to tell.
+fn complain(what: impl fmt::Display) {
+    writeln!(io::stderr(), "{what}").ok();
+}
+
+fn not_wired(command: &str, args: &dyn fmt::Debug) -> Exit {
+    complain(format_args!("{NAME}: {command} is not wired on this branch: {args:?}"));
     Exit::Failure
 }
