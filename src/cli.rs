@@ -4,15 +4,21 @@ mod args;
 mod assets;
 pub mod explain;
 pub mod logging;
+mod replay;
 mod serve;
 mod usage;
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser as _};
 
 pub use args::{Cli, Command, ExplainArgs, ReplayArgs, ReplayFormat, ServeArgs};
+
+/// The name of the program, before what it complains about.
+const NAME: &str = "nginx-502-exporter";
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +53,18 @@ fn run(cli: Cli) -> Exit {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args),
         Command::Explain(args) => not_wired("explain", &args),
-        Command::Replay(args) => not_wired("replay", &args),
+        Command::Replay(args) => replay::run(&args),
         Command::Completions { shell } => assets::completions(shell, &mut Cli::command()),
         Command::Man { command } => assets::man(command.as_deref(), Cli::command()),
     }
 }
 
-fn not_wired(command: &str, args: &dyn std::fmt::Debug) -> Exit {
-    eprintln!("{command} is not wired on this branch: {args:?}");
+/// Writes a line to standard error; where that is not possible, there is nobody left to tell.
+fn complain(what: impl fmt::Display) {
+    writeln!(io::stderr(), "{what}").ok();
+}
+
+fn not_wired(command: &str, args: &dyn fmt::Debug) -> Exit {
+    complain(format_args!("{NAME}: {command} is not wired on this branch: {args:?}"));
     Exit::Failure
 }

@@ -9,7 +9,7 @@
 //! [`settings`] lists every setting once; its name gives the flag, the environment variable and the key in the file.
 //! All three hand over text, so that one parser per setting says what is right, wherever it was said.
 //!
-//! YAML stays behind [`yaml`]. It reads the file with `serde_yaml` into a tree of its own, because a derived
+//! YAML stays behind the module `yaml`. It reads the file with `serde_yaml` into a tree of its own, because a derived
 //! `Deserialize` stops at the first mistake, and an operator wants to hear of all of them.
 
 mod expand;

@@ -25,14 +25,15 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  nginx-502-exporter                                     follow /var/log/nginx/*error.log, serve on :10502
-  nginx-502-exporter --nginx.error-log='/srv/*/logs/error.log' --web.listen-address=127.0.0.1:10502
+  nginx-502-exporter
+  nginx-502-exporter --nginx.error-log='/srv/*/logs/error.log' --web.listen-address=127.0.0.1:9999
   nginx-502-exporter --config.file=/etc/nginx-502-exporter.yml --config.check
   tail -n 20 /var/log/nginx/error.log | nginx-502-exporter explain
   nginx-502-exporter replay /var/log/nginx/error.log*
 
-A flag overrules its environment variable, that overrules the configuration file, and that the default. In the file,
---web.listen-address is the key `listen_address` below `web`, and so on.
+A flag overrules its environment variable, that the configuration file, and that the default.
+In the file, --web.listen-address is the key `listen_address` below `web`, and so on.
+
 Exit codes: 0 good, 1 failed while running, 2 wrong usage or configuration.";
 
 /// What can be asked.
@@ -175,12 +176,11 @@ fn hint(setting: &Setting) -> ValueHint {
 fn heading(setting: &Setting) -> &'static str {
     match setting.name.split('.').next() {
         Some("config") => "Configuration",
-        Some("nginx" | "log") if !setting.name.ends_with("level") && !setting.name.ends_with("format") => {
-            "What to follow"
-        }
+        Some("nginx") => "What to follow",
+        Some("log") => "Logs, the followed ones and our own",
         Some("web") => "Web",
-        Some("log") => "Own log",
-        _ => "Host and limits",
+        Some("path") => "Host",
+        _ => "Limits",
     }
 }
 

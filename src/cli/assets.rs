@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use super::Exit;
+use super::{Exit, NAME, complain};
 
 /// Prints a completion script.
 pub(super) fn completions(shell: clap_complete::Shell, command: &mut clap::Command) -> Exit {
@@ -23,7 +23,7 @@ pub(super) fn man(page: Option<&str>, mut command: clap::Command) -> Exit {
             None => {
                 let known: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
                 let known = known.join(", ");
-                eprintln!("nginx-502-exporter: man: no such command; name one of: {known}");
+                complain(format_args!("{NAME}: man: no such command; name one of: {known}"));
                 return Exit::Usage;
             }
         },
@@ -42,7 +42,7 @@ pub(super) fn print(bytes: &[u8]) -> Exit {
         // A reader that closed early has seen what it wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => {
-            eprintln!("nginx-502-exporter: standard output: {error}");
+            complain(format_args!("{NAME}: standard output: {error}"));
             Exit::Failure
         }
     }

@@ -41,7 +41,11 @@ impl Logging {
 /// When it was started before.
 pub fn start(level: Level, format: LogFormat) -> Result<Logging, SetGlobalDefaultError> {
     let (filter, level) = reload::Layer::new(LevelFilter::from_level(level));
-    let lines = tracing_subscriber::fmt::layer().event_format(Line { format }).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Line { format })
+        .with_writer(std::io::stderr)
+        // It would complain on standard error that standard error does not work, and panic.
+        .log_internal_errors(false);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(filter).with(lines))?;
     Ok(Logging { level })
 }

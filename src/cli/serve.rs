@@ -1,8 +1,8 @@
 //! `serve`: from arguments to a running exporter.
 
 use super::args::ServeArgs;
-use super::{Exit, assets, logging};
-use crate::config::{Config, Place};
+use super::{Exit, NAME, assets, complain, logging};
+use crate::config::{Config, Place, one_line};
 
 /// Loads the configuration; checks it, or runs with it.
 pub(super) fn run(args: ServeArgs) -> Exit {
@@ -10,7 +10,7 @@ pub(super) fn run(args: ServeArgs) -> Exit {
     let config = match source.load() {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("{problems}");
+            complain(problems);
             return Exit::Usage;
         }
     };
@@ -20,7 +20,7 @@ pub(super) fn run(args: ServeArgs) -> Exit {
     let _log = match logging::start(config.log_level, config.log_format) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("nginx-502-exporter: {error}");
+            complain(format_args!("{NAME}: {error}"));
             return Exit::Failure;
         }
     };
@@ -38,7 +38,9 @@ fn summary(config: &Config) -> String {
             Place::File(path) => path.to_string_lossy().into_owned(),
             Place::Default => "default".to_owned(),
         };
-        summary.push_str(&format!("  {} = {:?} ({said_by})\n", effective.setting.name, effective.values));
+        let line = format!("  {} = {} ({said_by})", effective.setting.name, effective.values.join(", "));
+        summary.push_str(&one_line(&line));
+        summary.push('\n');
     }
     summary
 }

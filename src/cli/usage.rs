@@ -2,7 +2,7 @@
 
 use clap::error::ErrorKind;
 
-use super::Exit;
+use super::{Exit, NAME, complain};
 use crate::config::one_line;
 
 /// Prints a request for help, or a mistake.
@@ -13,7 +13,7 @@ pub(super) fn answer(error: &clap::Error) -> Exit {
             Err(_) => Exit::Failure,
         },
         _ => {
-            eprintln!("nginx-502-exporter: {}; see --help", summary(&error.to_string()));
+            complain(format_args!("{NAME}: {}; see --help", summary(&error.to_string())));
             Exit::Usage
         }
     }

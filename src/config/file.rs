@@ -8,10 +8,7 @@ use std::path::Path;
 use super::expand::{Environment, expand};
 use super::given::{At, Given, Said};
 use super::settings::{self, Setting, Takes};
-use super::yaml::{Node, Value};
-
-/// No configuration comes near this, and every problem costs another reading.
-const MAX_BYTES: u64 = 256 * 1024;
+use super::yaml::{MAX_BYTES, Node, Value};
 
 /// How much of an unknown key is repeated.
 const KEY_CHARACTERS: usize = 64;
@@ -32,10 +29,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err("not a regular file; name one".to_owned());
     }
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(format!("larger than {} KiB; this is not a configuration file", MAX_BYTES / 1024));
-    }
+    // One byte more, for [`super::yaml`] to see that it is too large.
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
@@ -54,39 +49,31 @@ struct Reader<'e> {
 impl Reader<'_> {
     /// A level of keys; `path` is the one above, empty at the top.
     fn section(&mut self, node: &Node, path: &str) {
+        let known = known_below(path);
         let entries = match &node.value {
             Value::Map(entries) => entries,
             Value::Null => return,
             Value::Scalar(_) | Value::List(_) | Value::Tagged => {
-                let what = format!("not keys with values; known here: {}", known_below(path).join(", "));
-                return self.wrong(node, path, what);
+                return self.wrong(node, path, format!("not keys with values; known here: {}", known.join(", ")));
             }
         };
         let mut seen = Vec::new();
         for (key, value) in entries {
             let Value::Scalar(name) = &key.value else {
-                self.wrong(
-                    key,
-                    path,
-                    "a key that is not a word; known here: ".to_owned() + &known_below(path).join(", "),
-                );
+                self.wrong(key, path, format!("a key that is not a word; known here: {}", known.join(", ")));
                 continue;
             };
             let path = join(path, name);
-            if seen.contains(&name) {
+            if !known.contains(name) {
+                self.wrong(key, &path, format!("unknown key; known here: {}", known.join(", ")));
+            } else if seen.contains(&name) {
                 self.wrong(key, &path, "stands here twice; remove one");
-                continue;
-            }
-            seen.push(name);
-            if let Some(setting) = settings::ALL.iter().find(|setting| setting.key() == path) {
+            } else if let Some(setting) = settings::ALL.iter().find(|setting| setting.key() == path) {
                 self.setting(setting, value, &path);
-            } else if known_below(&path).is_empty() {
-                let above = path.strip_suffix(name.as_str()).unwrap_or_default().trim_end_matches('.');
-                let what = format!("unknown key; known here: {}", known_below(above).join(", "));
-                self.wrong(key, &path, what);
             } else {
                 self.section(value, &path);
             }
+            seen.push(name);
         }
     }
 
@@ -128,7 +115,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
-/// The keys one level below `path`, in the order of [`settings::ALL`]; none if `path` is not a section.
+/// The keys one level below `path`, in the order of [`settings::ALL`].
 fn known_below(path: &str) -> Vec<String> {
     let mut known = Vec::new();
     for setting in settings::ALL {

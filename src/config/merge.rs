@@ -34,14 +34,14 @@ pub(super) fn merge(layers: &[&Given], file: &Path) -> Result<Config, Vec<Mistak
     let from_start = merge.one(&settings::LOG_FROM_START, parse::switch);
     let position_file = merge.one(&settings::LOG_POSITION_FILE, parse::absolute_file);
     let poll_interval = merge.one(&settings::LOG_POLL_INTERVAL, parse::poll_interval);
+    let log_level = merge.one(&settings::LOG_LEVEL, parse::log_level);
+    let log_format = merge.one(&settings::LOG_FORMAT, parse::log_format);
     let listen = merge.many(&settings::WEB_LISTEN_ADDRESS, ListenAddress::parse);
     let telemetry_path = merge.one(&settings::WEB_TELEMETRY_PATH, parse::telemetry_path);
     let lifecycle = merge.one(&settings::WEB_ENABLE_LIFECYCLE, parse::switch);
     let rootfs = merge.one(&settings::PATH_ROOTFS, parse::absolute_path);
     let procfs = merge.one(&settings::PATH_PROCFS, parse::absolute_path);
     let series_per_family = merge.one(&settings::LIMITS_SERIES_PER_FAMILY, parse::series_per_family);
-    let log_level = merge.one(&settings::LOG_LEVEL, parse::log_level);
-    let log_format = merge.one(&settings::LOG_FORMAT, parse::log_format);
     let Merge { mistakes, effective, .. } = merge;
     let config = || {
         Some(Config {

@@ -82,53 +82,6 @@ pub static CONFIG_CHECK: Setting = Setting {
     ..Setting::SWITCH
 };
 
-/// Where to serve.
-pub static WEB_LISTEN_ADDRESS: Setting = Setting {
-    name: "web.listen-address",
-    takes: Takes::Many,
-    value_name: "ADDRESS",
-    help: "Where to serve metrics: `:port` (all interfaces), `host:port` or `[ipv6]:port`.",
-    default: &[":10502"],
-    ..Setting::ONE
-};
-
-/// The path of the metrics.
-pub static WEB_TELEMETRY_PATH: Setting = Setting {
-    name: "web.telemetry-path",
-    value_name: "PATH",
-    help: "Path under which metrics are served.",
-    default: &["/metrics"],
-    ..Setting::ONE
-};
-
-/// Whether the web may ask for a reload.
-pub static WEB_ENABLE_LIFECYCLE: Setting = Setting {
-    name: "web.enable-lifecycle",
-    help: "Let POST /-/reload read the configuration again. SIGHUP always does.",
-    ..Setting::SWITCH
-};
-
-/// Level of the exporter's own log.
-pub static LOG_LEVEL: Setting = Setting {
-    name: "log.level",
-    value_name: "LEVEL",
-    help: "How much the exporter says on standard error.",
-    default: &["info"],
-    choices: &["debug", "info", "warn", "error"],
-    on_reload: true,
-    ..Setting::ONE
-};
-
-/// Format of the exporter's own log.
-pub static LOG_FORMAT: Setting = Setting {
-    name: "log.format",
-    value_name: "FORMAT",
-    help: "How it says it.",
-    default: &["logfmt"],
-    choices: &["logfmt", "json"],
-    ..Setting::ONE
-};
-
 /// The error logs to follow.
 pub static NGINX_ERROR_LOG: Setting = Setting {
     name: "nginx.error-log",
@@ -164,6 +117,53 @@ pub static LOG_POLL_INTERVAL: Setting = Setting {
     ..Setting::ONE
 };
 
+/// Level of the exporter's own log.
+pub static LOG_LEVEL: Setting = Setting {
+    name: "log.level",
+    value_name: "LEVEL",
+    help: "Least severe level of what the exporter itself says on standard error.",
+    default: &["info"],
+    choices: &["debug", "info", "warn", "error"],
+    on_reload: true,
+    ..Setting::ONE
+};
+
+/// Format of the exporter's own log.
+pub static LOG_FORMAT: Setting = Setting {
+    name: "log.format",
+    value_name: "FORMAT",
+    help: "Format of what the exporter itself says.",
+    default: &["logfmt"],
+    choices: &["logfmt", "json"],
+    ..Setting::ONE
+};
+
+/// Where to serve.
+pub static WEB_LISTEN_ADDRESS: Setting = Setting {
+    name: "web.listen-address",
+    takes: Takes::Many,
+    value_name: "ADDRESS",
+    help: "Where to serve metrics: `:port` (all interfaces), `host:port` or `[ipv6]:port`.",
+    default: &[":10502"],
+    ..Setting::ONE
+};
+
+/// The path of the metrics.
+pub static WEB_TELEMETRY_PATH: Setting = Setting {
+    name: "web.telemetry-path",
+    value_name: "PATH",
+    help: "Path under which metrics are served.",
+    default: &["/metrics"],
+    ..Setting::ONE
+};
+
+/// Whether the web may ask for a reload.
+pub static WEB_ENABLE_LIFECYCLE: Setting = Setting {
+    name: "web.enable-lifecycle",
+    help: "Let POST /-/reload read the configuration again. SIGHUP always does.",
+    ..Setting::SWITCH
+};
+
 /// The root of the host.
 pub static PATH_ROOTFS: Setting = Setting {
     name: "path.rootfs",
@@ -197,12 +197,12 @@ pub static ALL: &[&Setting] = &[
     &LOG_FROM_START,
     &LOG_POSITION_FILE,
     &LOG_POLL_INTERVAL,
+    &LOG_LEVEL,
+    &LOG_FORMAT,
     &WEB_LISTEN_ADDRESS,
     &WEB_TELEMETRY_PATH,
     &WEB_ENABLE_LIFECYCLE,
     &PATH_ROOTFS,
     &PATH_PROCFS,
     &LIMITS_SERIES_PER_FAMILY,
-    &LOG_LEVEL,
-    &LOG_FORMAT,
 ];

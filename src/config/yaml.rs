@@ -10,8 +10,12 @@ use serde::de::{self, DeserializeSeed, IgnoredAny, VariantAccess};
 
 use super::problem::Position;
 
-/// What a file may grow to in memory, in nodes and bytes of text: aliases can make much of little.
-const BUDGET: usize = 1 << 20;
+/// The largest file. No configuration comes near, every problem costs another reading, and the time libyaml takes for
+/// brackets in brackets grows with the square of their number.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
+
+/// What a file may grow to in memory, in nodes and bytes of text: aliases can make much of little, and nothing else can.
+const BUDGET: usize = 64 * MAX_BYTES;
 
 /// A value and its number.
 #[derive(Debug)]
@@ -48,6 +52,10 @@ pub(super) struct Text<'t>(&'t str);
 impl<'t> Text<'t> {
     /// Checks what YAML asks of the characters.
     pub(super) fn new(bytes: &'t [u8]) -> Result<Self, Fault> {
+        if bytes.len() > MAX_BYTES {
+            let what = format!("larger than {} KiB; this is not a configuration file", MAX_BYTES / 1024);
+            return Err(Fault { position: None, what });
+        }
         let text = std::str::from_utf8(bytes).map_err(|error| Fault {
             position: bytes
                 .get(..error.valid_up_to())

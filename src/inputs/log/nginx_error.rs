@@ -1,6 +1,6 @@
 //! nginx's error log, understood: bytes in, [`Entry`] out. Pure.
 //!
-//! The way of an entry: [`split`](self::Entries) finds where it ends, `locate` where nginx's words begin behind a
+//! The way of an entry: `split` finds where it ends, `locate` where nginx's words begin behind a
 //! transport's prefix, `fields` takes the tail apart, `action` and `errno` read what nginx was doing and what the system
 //! answered, `classify` decides. Formats: `ngx_log.c`, `ngx_http_request.c`, `ngx_http_upstream.c` and the modules.
 
@@ -14,11 +14,13 @@ mod peer;
 mod php;
 mod prefix;
 mod read;
+mod scan;
 mod split;
 mod tally;
 mod upstream;
 
 pub use peer::address as peer_address;
+pub use scan::{Piece, Scanner};
 pub use tally::Tally;
 
 use super::More;
@@ -38,61 +40,20 @@ pub fn php_kinds<'a>(entry: &Entry<'a>) -> impl Iterator<Item = PhpKind> + use<'
     entry.message.strip_prefix(php::OPENER).map(php::kinds).into_iter().flatten()
 }
 
-/// An entry found in a log, and where.
-#[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
-    /// What it says.
-    pub entry: Entry<'a>,
-    /// Its bytes, line feeds included.
-    pub bytes: &'a [u8],
-    /// How many lines it takes.
-    pub lines: u32,
+/// The entries and foreign lines of a whole text, in order, each with its bytes.
+pub fn entries(text: &[u8]) -> Vec<(Entry<'_>, &[u8])> {
+    let mut found = Vec::new();
+    Scanner::default().scan(text, More::Never, |piece| match piece {
+        Piece::Entry(entry, bytes, _) => found.push((entry, bytes)),
+        Piece::Foreign(line) | Piece::Overlong(line) => found.push((foreign(line), line)),
+        Piece::Skipped(_) => {}
+    });
+    found
 }
 
-/// The entries at the front of a piece of a log. What is left of it, when nothing more is found, belongs to an entry whose
-/// end has not come.
-#[derive(Debug, Clone)]
-pub struct Entries<'a> {
-    rest: &'a [u8],
-    more: More,
-}
-
-impl<'a> Entries<'a> {
-    /// Entries of `log`; `more` says whether the log goes on.
-    #[must_use]
-    pub const fn new(log: &'a [u8], more: More) -> Self {
-        Self { rest: log, more }
-    }
-
-    /// What was not given out yet.
-    #[must_use]
-    pub const fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Found<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Found<'a>> {
-        let step = split::next(self.rest, self.more);
-        let (length, lines) = match step {
-            split::Step::Entry { length, lines, .. } | split::Step::Foreign { length, lines } => (length, lines),
-            split::Step::Wait => return None,
-        };
-        let (bytes, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        let entry = match step {
-            split::Step::Entry { located, .. } => read::read(bytes, located),
-            split::Step::Foreign { .. } | split::Step::Wait => foreign(bytes),
-        };
-        Some(Found { entry, bytes, lines })
-    }
-}
-
-/// A line of something else.
-fn foreign(line: &[u8]) -> Entry<'_> {
+/// A line that is not nginx's.
+#[must_use]
+pub fn foreign(line: &[u8]) -> Entry<'_> {
     Entry {
         source: Source::Unrecognised,
         time: None,

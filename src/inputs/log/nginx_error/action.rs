@@ -28,8 +28,29 @@ impl Action {
 /// Actions are at most this long, addresses of resolvers included.
 const LONGEST: usize = 120;
 
+/// What almost every entry about an upstream ends in.
+const USUAL: [(&[u8], Phase); 5] = [
+    (b" while connecting to upstream", Phase::Connecting),
+    (b" while reading response header from upstream", Phase::ReadingHeader),
+    (b" while reading upstream", Phase::ReadingBody),
+    (b" while sending request to upstream", Phase::Sending),
+    (b" while SSL handshaking to upstream", Phase::Handshaking),
+];
+
 /// Splits ` while ACTION` off the end of `text`.
+#[inline]
 pub(super) fn split(text: &[u8]) -> (&[u8], Option<Action>) {
+    if text.ends_with(b" upstream") {
+        for (words, phase) in USUAL {
+            if let Some(message) = text.strip_suffix(words) {
+                return (message.trim_ascii_end(), Some(Action::Upstream(phase)));
+            }
+        }
+    }
+    split_unusual(text)
+}
+
+fn split_unusual(text: &[u8]) -> (&[u8], Option<Action>) {
     let window_start = text.len().saturating_sub(LONGEST);
     let window = text.get(window_start..).unwrap_or_default();
     let mut end = window.len();

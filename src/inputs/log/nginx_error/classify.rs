@@ -15,6 +15,8 @@ pub(super) struct Context {
     pub(super) action: Option<Action>,
     /// An `upstream:` field follows: a peer or group had been chosen.
     pub(super) has_upstream: bool,
+    /// Fields follow: the entry is about a connection.
+    pub(super) has_fields: bool,
     /// It comes from the mail proxy, whose upstreams are out of scope.
     pub(super) mail: bool,
 }
@@ -75,10 +77,10 @@ fn without_reporter(message: &[u8]) -> &[u8] {
 
 /// nginx's own or its host's failures.
 fn local(message: &[u8], context: Context) -> Option<LocalClass> {
-    by_words(message, context.level).or_else(|| by_errno(message, context))
+    by_words(message, context).or_else(|| by_errno(message, context))
 }
 
-fn by_words(message: &[u8], level: Option<Level>) -> Option<LocalClass> {
+fn by_words(message: &[u8], context: Context) -> Option<LocalClass> {
     let starts = |words: &[u8]| message.starts_with(words);
     let ends = |words: &[u8]| message.ends_with(words);
     let has = |words: &[u8]| memchr::memmem::find(message, words).is_some();
@@ -124,35 +126,40 @@ fn by_words(message: &[u8], level: Option<Level>) -> Option<LocalClass> {
             Some(LocalClass::LogNoSpace)
         }
         b'w' | b'p' if has(b"\" has written only ") => Some(LocalClass::TempFileNoSpace),
-        _ if level != Some(Level::Notice) && has(b" exited on signal ") => Some(exit_signal(message)),
-        _ if has(b" exited with fatal code ") => Some(LocalClass::WorkerCrashed),
+        _ if !context.has_fields && context.is_severe() => by_exit(message),
         _ => None,
     }
 }
 
-/// `worker process 5654 exited on signal 11 (core dumped)`.
-fn exit_signal(message: &[u8]) -> LocalClass {
-    const WORDS: &[u8] = b" exited on signal ";
-    let number = memchr::memmem::rfind(message, WORDS).and_then(|at| message.get(at + WORDS.len()..));
-    match number {
-        Some([b'9']) => LocalClass::WorkerKilled,
-        Some([b'9', next, ..]) if !next.is_ascii_digit() => LocalClass::WorkerKilled,
-        _ => LocalClass::WorkerCrashed,
+/// `worker process 5654 exited on signal 11`, `… exited with fatal code 2 and cannot be respawned`.
+fn by_exit(message: &[u8]) -> Option<LocalClass> {
+    let at = memchr::memmem::find(message, b" exited ")?;
+    let how = message.get(at + b" exited ".len()..)?;
+    match how.strip_prefix(b"on signal ") {
+        Some([b'9']) => Some(LocalClass::WorkerKilled),
+        Some([b'9', next, ..]) if !next.is_ascii_digit() => Some(LocalClass::WorkerKilled),
+        Some(_) => Some(LocalClass::WorkerCrashed),
+        None => how.starts_with(b"with fatal code ").then_some(LocalClass::WorkerCrashed),
     }
 }
 
 fn by_errno(message: &[u8], context: Context) -> Option<LocalClass> {
-    if !message.ends_with(b")") && memchr::memmem::find(message, b": ").is_none() {
-        return None;
-    }
-    let resolving = context.phase() == Some(Phase::Resolving);
-    let is_call = memchr::memmem::find(message, b") failed").is_some()
-        || message.starts_with(b"open() ")
-        || memchr::memmem::find(message, b"\" failed").is_some();
-    if !is_call {
-        return None;
-    }
     let number = errno::to_linux(errno::find(message)?);
+    let resolving = context.phase() == Some(Phase::Resolving);
+    let is_telling = matches!(
+        number,
+        linux::EMFILE
+            | linux::ENFILE
+            | linux::ENOMEM
+            | linux::ENOSPC
+            | linux::EDQUOT
+            | linux::EACCES
+            | linux::EPERM
+            | linux::EROFS
+    );
+    if !(is_telling || resolving) || !is_call(message) {
+        return None;
+    }
     match number {
         linux::EMFILE | linux::ENFILE => Some(LocalClass::FilesExhausted),
         linux::ENOMEM => Some(LocalClass::MemoryExhausted),
@@ -166,6 +173,11 @@ fn by_errno(message: &[u8], context: Context) -> Option<LocalClass> {
         }
         _ => None,
     }
+}
+
+/// Whether a system call is named: `open() "…" failed (24: …)`.
+fn is_call(message: &[u8]) -> bool {
+    [&b") failed"[..], b"\" failed", b"() to "].iter().any(|words| memchr::memmem::find(message, words).is_some())
 }
 
 /// A file nginx itself writes: temporary and cache files fail as crit, files it serves as error

@@ -141,7 +141,9 @@ impl<'a> Reader<'a> {
         match key {
             Key::Request if self.strict => ends_in_version(value),
             // A URI and a host hold no blank, so neither reaches over the beginning of another field.
-            Key::Subrequest | Key::Upstream if self.strict => memmem::find(value, b"\", ").is_none(),
+            Key::Subrequest | Key::Upstream if self.strict => {
+                memchr(b'"', value).is_none() || memmem::find(value, b"\", ").is_none()
+            }
             Key::Host if self.strict => !value.contains(&b' '),
             _ => true,
         }

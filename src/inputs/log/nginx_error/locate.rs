@@ -1,7 +1,7 @@
 //! Where in a line nginx's own words begin.
 
 use super::{head, prefix};
-use crate::observation::Level;
+use crate::observation::{CivilTime, Level};
 
 /// How a line was recognised as the beginning of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,7 @@ pub(super) struct Located {
     /// Offset of nginx's head in the line: the length of a transport's prefix.
     pub(super) head: usize,
     pub(super) shape: Shape,
+    pub(super) time: Option<CivilTime>,
     pub(super) level: Option<Level>,
     /// A connection number stands before the message, so fields usually follow it.
     pub(super) connection: bool,
@@ -37,6 +38,7 @@ pub(super) fn at_start(line: &[u8]) -> Option<Located> {
         message: head.length,
         head: 0,
         shape: Shape::Headed,
+        time: head.time,
         level: head.level,
         connection: head.connection,
     })
@@ -55,6 +57,7 @@ fn behind_prefix(line: &[u8]) -> Option<Located> {
             message: at + head.length,
             head: at,
             shape: Shape::Headed,
+            time: head.time,
             level: head.level,
             connection: head.connection,
         });
@@ -63,7 +66,14 @@ fn behind_prefix(line: &[u8]) -> Option<Located> {
         let bracket = at + b"nginx: [".len();
         let (level, length) = head::read_level(line.get(bracket..)?)?;
         let level = Some(level);
-        return Some(Located { message: bracket + length, head: at, shape: Shape::StartUp, level, connection: false });
+        return Some(Located {
+            message: bracket + length,
+            head: at,
+            shape: Shape::StartUp,
+            time: None,
+            level,
+            connection: false,
+        });
     }
     let at = prefix::find_undated_head(line)?;
     let head = head::read_undated(line.get(at..)?)?;
@@ -71,6 +81,7 @@ fn behind_prefix(line: &[u8]) -> Option<Located> {
         message: at + head.length,
         head: at,
         shape: Shape::Undated,
+        time: None,
         level: head.level,
         connection: head.connection,
     })

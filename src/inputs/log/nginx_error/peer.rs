@@ -5,9 +5,15 @@ use std::borrow::Cow;
 
 use crate::observation::Protocol;
 
+/// Where the colon of `scheme://` stands.
+fn scheme_end(upstream: &[u8]) -> Option<usize> {
+    let colon = memchr::memchr(b':', upstream)?;
+    upstream.get(colon..)?.starts_with(b"://").then_some(colon)
+}
+
 /// The protocol an `upstream` field names. A bare address is `stream {}`'s.
 pub(super) fn protocol(upstream: &[u8]) -> Option<Protocol> {
-    let Some(colon) = memchr::memmem::find(upstream, b"://") else { return Some(Protocol::Stream) };
+    let Some(colon) = scheme_end(upstream) else { return Some(Protocol::Stream) };
     Some(match upstream.get(..colon)? {
         b"http" => Protocol::Http,
         b"https" => Protocol::Https,
@@ -39,7 +45,7 @@ pub fn address(upstream: &[u8]) -> Cow<'_, [u8]> {
 
 /// Whether the peer in a value that was cut is known to be whole, because something follows it.
 pub(super) fn is_complete(cut: &[u8]) -> bool {
-    let Some(scheme) = memchr::memmem::find(cut, b"://") else { return false };
+    let Some(scheme) = scheme_end(cut) else { return false };
     let after_scheme = cut.get(scheme + 3..).unwrap_or_default();
     let peer = authority(cut);
     // A unix path without its closing colon may go on.
@@ -47,7 +53,7 @@ pub(super) fn is_complete(cut: &[u8]) -> bool {
 }
 
 fn authority(upstream: &[u8]) -> &[u8] {
-    let after_scheme = match memchr::memmem::find(upstream, b"://") {
+    let after_scheme = match scheme_end(upstream) {
         // `unix://` is a path's beginning, not a scheme.
         Some(at) if !upstream.starts_with(b"unix:") => upstream.get(at + 3..).unwrap_or_default().trim_ascii_start(),
         _ => upstream.trim_ascii(),

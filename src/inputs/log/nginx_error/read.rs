@@ -6,7 +6,7 @@ use super::action;
 use super::classify::{self, Context};
 use super::fields::{self, Agreement, Tail};
 use super::locate::{Located, Shape};
-use super::{errno, head, peer, php};
+use super::{errno, peer, php};
 use crate::observation::{Entry, Fields, Phase, Protocol, Source, UpstreamClass, Verdict};
 
 /// The fields of an entry and where its message ends.
@@ -70,12 +70,13 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
         level: located.level,
         action,
         has_upstream: fields.upstream.is_some(),
+        has_fields: tail.is_some(),
         mail: tail.is_some_and(|tail| is_mail(text, tail)),
     };
     let verdict = classify::classify(message, context);
     Entry {
         source: Source::NginxError,
-        time: entry.get(located.head..).and_then(head::read).and_then(|head| head.time),
+        time: located.time,
         level: located.level,
         verdict,
         phase: phase(verdict, context),
@@ -92,7 +93,7 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
 
 /// Whether a line without a head can only be nginx's.
 pub(super) fn is_telling(line: &[u8]) -> bool {
-    let located = Located { message: 0, head: 0, shape: Shape::Headless, level: None, connection: true };
+    let located = Located { message: 0, head: 0, shape: Shape::Headless, time: None, level: None, connection: true };
     let entry = read(line, located);
     match entry.verdict {
         Verdict::Upstream(_) | Verdict::Local(_) => true,

@@ -21,8 +21,8 @@ const LONGEST_ENTRY: usize = 8 * 1024;
 pub(super) enum Step {
     /// An entry of `length` bytes in `lines` lines.
     Entry { length: usize, lines: u32, located: Located },
-    /// Lines that belong to no entry.
-    Foreign { length: usize, lines: u32 },
+    /// A line that belongs to no entry.
+    Foreign { length: usize },
     /// It cannot be told yet.
     Wait,
 }
@@ -47,7 +47,7 @@ pub(super) fn next(bytes: &[u8], more: More) -> Step {
 fn slow(bytes: &[u8], line: &[u8], length: usize, more: More) -> Step {
     match locate::anywhere(line).or_else(|| headless(line)) {
         Some(located) => grow(bytes, length, located, more),
-        None => Step::Foreign { length, lines: 1 },
+        None => Step::Foreign { length },
     }
 }
 
@@ -58,7 +58,7 @@ fn line_end(bytes: &[u8], more: More) -> Option<usize> {
 
 /// A message that lost its head, known by its own words.
 fn headless(line: &[u8]) -> Option<Located> {
-    let located = Located { message: 0, head: 0, shape: Shape::Headless, level: None, connection: true };
+    let located = Located { message: 0, head: 0, shape: Shape::Headless, time: None, level: None, connection: true };
     read::is_telling(line).then_some(located)
 }
 

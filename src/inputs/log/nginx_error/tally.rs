@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memchr::memchr;
-
-use super::{peer, php, read, split};
+use super::scan::{Piece, Scanner};
+use super::{peer, php};
 use crate::inputs::log::names::Names;
-use crate::inputs::log::{Consumer, MAX_HELD_BACK, More};
+use crate::inputs::log::{Consumer, More};
 use crate::observation::{
     Entry, FileDelta, Level, LocalClass, LogDelta, PeerLabels, PhpKind, SeriesDelta, UpstreamClass, Verdict,
 };
@@ -18,8 +17,7 @@ pub struct Tally {
     delta: Box<LogDelta>,
     /// Anything at all came since the last delta.
     moved: bool,
-    /// Inside a line too long to be held back: nothing counts until its line feed.
-    skipping: bool,
+    scanner: Scanner,
     upstreams: Names<Upstream>,
     peers: Names<[u64; PhpKind::COUNT]>,
     servers: Names<[u64; UpstreamClass::COUNT]>,
@@ -47,7 +45,7 @@ impl Tally {
         Self {
             delta: empty(file),
             moved: false,
-            skipping: false,
+            scanner: Scanner::default(),
             upstreams: Names::new(),
             peers: Names::new(),
             servers: Names::new(),
@@ -119,47 +117,27 @@ impl Tally {
             }
         });
     }
-
-    /// Passes over the rest of an overlong line. Returns how much of `bytes` that was.
-    fn skip(&mut self, bytes: &[u8]) -> usize {
-        let Some(end) = memchr(b'\n', bytes) else {
-            self.delta.read.lost_bytes += bytes.len() as u64;
-            return bytes.len();
-        };
-        self.skipping = false;
-        self.delta.read.lost_bytes += end as u64;
-        end + 1
-    }
 }
 
 impl Consumer for Tally {
     fn consume(&mut self, bytes: &[u8], more: More) -> usize {
-        let mut taken = 0;
-        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
-            if self.skipping {
-                taken += self.skip(rest);
-                continue;
+        let mut scanner = self.scanner;
+        let taken = scanner.scan(bytes, more, |piece| match piece {
+            Piece::Entry(entry, _, lines) => {
+                self.delta.read.lines += u64::from(lines);
+                self.count(&entry);
             }
-            match split::next(rest, more) {
-                split::Step::Entry { length, lines, located } => {
-                    self.count(&read::read(rest.get(..length).unwrap_or_default(), located));
-                    self.delta.read.lines += u64::from(lines);
-                    taken += length;
-                }
-                split::Step::Foreign { length, lines } => {
-                    self.delta.read.lines += u64::from(lines);
-                    let is_blank = rest.get(..length).unwrap_or_default().trim_ascii().is_empty();
-                    self.delta.read.unrecognised += u64::from(!is_blank && lines > 0);
-                    taken += length;
-                }
-                split::Step::Wait if rest.len() >= MAX_HELD_BACK => {
-                    self.delta.read.lines += 1;
-                    self.delta.read.unrecognised += 1;
-                    self.skipping = true;
-                }
-                split::Step::Wait => break,
+            Piece::Foreign(line) => {
+                self.delta.read.lines += 1;
+                self.delta.read.unrecognised += u64::from(!line.trim_ascii().is_empty());
             }
-        }
+            Piece::Overlong(_) => {
+                self.delta.read.lines += 1;
+                self.delta.read.unrecognised += 1;
+            }
+            Piece::Skipped(length) => self.delta.read.lost_bytes += length as u64,
+        });
+        self.scanner = scanner;
         self.delta.read.bytes += taken as u64;
         self.moved |= taken > 0;
         taken
@@ -168,7 +146,7 @@ impl Consumer for Tally {
     fn rotated(&mut self, lost_bytes: u64) {
         self.delta.read.rotations += 1;
         self.delta.read.lost_bytes += lost_bytes;
-        self.skipping = false;
+        self.scanner.reset();
         self.moved = true;
     }
 
