@@ -4,8 +4,7 @@ use std::any::Any;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use nginx_502_exporter::inputs::log::More;
-use nginx_502_exporter::inputs::log::nginx_error::{Entries, Found, peer_address};
+use nginx_502_exporter::inputs::log::nginx_error::{entries, peer_address};
 use nginx_502_exporter::observation::{Entry, LocalClass, Phase, Protocol, UpstreamClass, Verdict};
 
 use crate::common::faults::address::Dead;
@@ -241,7 +240,7 @@ impl Case {
     }
 
     /// What is wrong with what nginx wrote and we understood; nothing, if all is well.
-    fn problems(&self, answered: Option<u16>, served: &Served, entries: &[Found<'_>]) -> Vec<String> {
+    fn problems(&self, answered: Option<u16>, served: &Served, entries: &[(Entry<'_>, &[u8])]) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |holds: bool, problem: String| {
             if !holds {
@@ -250,7 +249,7 @@ impl Case {
         };
         check(served.status.parse() == Ok(self.status), format!("access log: status {}", served.status));
         check(answered.is_none_or(|status| status == self.status), format!("the client got {answered:?}"));
-        let counted: Vec<&Entry<'_>> = entries.iter().map(|found| &found.entry).filter(|entry| counts(entry)).collect();
+        let counted: Vec<&Entry<'_>> = entries.iter().map(|(entry, _)| entry).filter(|entry| counts(entry)).collect();
         check(counted.len() == self.expected.len(), format!("{} entries count", counted.len()));
         for (entry, expected) in counted.iter().zip(&self.expected) {
             let message = String::from_utf8_lossy(entry.message);
@@ -278,7 +277,7 @@ impl Case {
 
 /// The entries that count.
 pub fn counted(log: &[u8]) -> Vec<Entry<'_>> {
-    Entries::new(log, More::Never).map(|found| found.entry).filter(counts).collect()
+    entries(log).into_iter().map(|(entry, _)| entry).filter(counts).collect()
 }
 
 fn counts(entry: &Entry<'_>) -> bool {
@@ -306,14 +305,14 @@ pub fn run(lab: &Lab, http: &str, cases: &[Case]) {
         cases.iter().all(|case| served.iter().any(|served| served.uri == case.uri()))
     });
     let (log, served) = (nginx.errors(), nginx.served());
-    let entries: Vec<Found<'_>> = Entries::new(&log, More::Never).collect();
+    let entries = entries(&log);
     let mut failures = String::new();
     for (case, answered) in cases.iter().zip(answers) {
         let mark = case.mark();
-        let is_own = |found: &&Found<'_>| memchr::memmem::find(found.bytes, &mark).is_some();
-        let own: Vec<Found<'_>> = entries.iter().filter(is_own).copied().collect();
+        let own: Vec<(Entry<'_>, &[u8])> =
+            entries.iter().filter(|(_, bytes)| memchr::memmem::find(bytes, &mark).is_some()).copied().collect();
         let served = served.iter().find(|served| served.uri == case.uri()).expect("waited for");
-        let lines = own.iter().map(|found| String::from_utf8_lossy(found.bytes)).collect::<String>();
+        let lines = own.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect::<String>();
         println!("{}: {answered:?}, {served:?}\n{lines}", case.name);
         let problems = case.problems(answered, served, &own);
         if !problems.is_empty() {
