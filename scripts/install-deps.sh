@@ -31,6 +31,10 @@ is_there() {
     esac
 }
 
+services() {
+    ls /lib/systemd/system 2>/dev/null | grep '[^@]\.service$' || true
+}
+
 missing=$(set -f; echo "$needed" | while read -r what package; do
     set +f
     [ -z "$what" ] || is_there "$what" || echo "$package"
@@ -52,15 +56,13 @@ if [ -n "$missing" ]; then
         printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
         $as_root chmod 755 $policy
     fi
+    services_before=$(services)
     $as_root apt-get update -qq
     # shellcheck disable=SC2086 # several packages
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $missing >/dev/null
+    # Nor at the next boot: what was installed just now, and nothing else.
     if [ -d /run/systemd/system ]; then
-        # Nor at the next boot: only what was installed just now.
-        for package in $missing; do
-            dpkg -L "$package" $(dpkg-query -W -f '${Depends}\n' "$package" | grep -o 'php[0-9.]*-fpm' || true) 2>/dev/null |
-                sed -n 's|.*/systemd/system/\([^/@]*\.service\)$|\1|p'
-        done | sort -u | while read -r service; do $as_root systemctl disable --quiet "$service" || true; done
+        services | grep -vxF "$services_before" | xargs -r $as_root systemctl disable --quiet
     fi
 fi
 

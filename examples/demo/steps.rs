@@ -100,7 +100,7 @@ impl Display for Outcome {
             None => format!("{}: no such series", self.step.class),
         };
         let returned = self.returned.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
-        f.write_str(&row(self.step.what, &self.statuses(), &counted, &returned))?;
+        f.write_str(row(self.step.what, &self.statuses(), &counted, &returned).trim_end())?;
         if self.is_seen() { Ok(()) } else { write!(f, "  ← expected {} {}", self.step.series(), self.expected) }
     }
 }
