@@ -57,11 +57,11 @@ fn replay(inputs: Vec<Input>, format: ReplayFormat, out: &mut dyn Write) -> io::
         summary.begin(input.path().to_path_buf());
         let mut line = 1;
         let read = match format {
-            ReplayFormat::Text | ReplayFormat::Json => pump(input, &mut progress, &mut |piece| {
-                summary.count(&piece);
+            ReplayFormat::Text | ReplayFormat::Json => pump(input, &mut progress, |piece| {
+                summary.count(piece);
                 Ok(())
             }),
-            ReplayFormat::Ndjson => pump(input, &mut progress, &mut |piece| records.write(&piece, &mut line)),
+            ReplayFormat::Ndjson => pump(input, &mut progress, |piece| records.write(piece, &mut line)),
         };
         match read {
             Ok(()) => {}
@@ -92,7 +92,7 @@ enum PumpError {
 fn pump(
     mut input: Input,
     progress: &mut Progress,
-    each: &mut dyn FnMut(Piece<'_>) -> io::Result<()>,
+    mut each: impl FnMut(&Piece<'_>) -> io::Result<()>,
 ) -> Result<(), PumpError> {
     let mut buffer = vec![0; BUFFER];
     let mut scanner = Scanner::default();
@@ -112,7 +112,7 @@ fn pump(
         let mut output = Ok(());
         let taken = scanner.scan(buffer.get(..held).unwrap_or_default(), more, |piece| {
             if output.is_ok() {
-                output = each(piece);
+                output = each(&piece);
             }
         });
         output.map_err(PumpError::Output)?;
