@@ -1,4 +1,11 @@
 //! What a scrape contains, seen through the public interface, promtool and a real Prometheus.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
 #![allow(clippy::disallowed_methods, reason = "tests start promtool and Prometheus")]
 
 #[path = "exposition/prometheus.rs"]
