@@ -4,6 +4,7 @@ mod args;
 mod assets;
 pub mod explain;
 pub mod logging;
+mod pump;
 mod replay;
 mod serve;
 mod usage;
@@ -11,6 +12,7 @@ mod usage;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser as _};
@@ -52,7 +54,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn run(cli: Cli) -> Exit {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(args),
-        Command::Explain(args) => not_wired("explain", &args),
+        Command::Explain(args) => explain(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Completions { shell } => assets::completions(shell, &mut Cli::command()),
         Command::Man { command } => assets::man(command.as_deref(), Cli::command()),
@@ -64,7 +66,24 @@ fn complain(what: impl fmt::Display) {
     writeln!(io::stderr(), "{what}").ok();
 }
 
-fn not_wired(command: &str, args: &dyn fmt::Debug) -> Exit {
-    complain(format_args!("{NAME}: {command} is not wired on this branch: {args:?}"));
-    Exit::Failure
+/// Lines given as arguments, else standard input.
+fn explain(args: &ExplainArgs) -> Exit {
+    let out = &mut io::stdout().lock();
+    let style = explain::Style::detect();
+    let outcome = if args.lines.is_empty() {
+        explain::run(io::stdin().lock(), out, style)
+    } else {
+        let lines = args.lines.iter().flat_map(|line| [line.as_bytes(), b"\n"]).collect::<Vec<_>>().concat();
+        explain::run(lines.as_slice(), out, style)
+    };
+    match outcome {
+        Ok(explain::Outcome::Understood) => Exit::Success,
+        Ok(explain::Outcome::NothingUnderstood) => Exit::Failure,
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(error) => {
+            complain(format_args!("{NAME}: cannot explain: {error}"));
+            Exit::Failure
+        }
+    }
 }

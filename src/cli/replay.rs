@@ -6,18 +6,15 @@ mod progress;
 mod summary;
 mod table;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use super::Exit;
 use super::args::{ReplayArgs, ReplayFormat};
-use crate::inputs::log::More;
-use crate::inputs::log::nginx_error::{Piece, Scanner};
-use input::{Input, InputError};
+use super::pump::{Stopped, Visitor, pump};
+use super::{Exit, NAME, complain};
+use crate::inputs::log::nginx_error::Piece;
+use input::Input;
 use progress::Progress;
 use summary::Summary;
-
-/// Bytes read at a time. Larger ones leave the processor's cache before they are looked at.
-const BUFFER: usize = 256 * 1024;
 
 /// Answers the command line.
 pub(super) fn run(args: &ReplayArgs) -> Exit {
@@ -27,7 +24,7 @@ pub(super) fn run(args: &ReplayArgs) -> Exit {
         match Input::open(path) {
             Ok(input) => inputs.push(input),
             Err(error) => {
-                eprintln!("nginx-502-exporter: {error}");
+                complain(format_args!("{NAME}: {error}"));
                 wrong = true;
             }
         }
@@ -40,7 +37,7 @@ pub(super) fn run(args: &ReplayArgs) -> Exit {
         // The reader of a pipe has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => {
-            eprintln!("nginx-502-exporter: cannot write the result: {error}");
+            complain(format_args!("{NAME}: cannot write the result: {error}"));
             Exit::Failure
         }
     }
@@ -49,80 +46,61 @@ pub(super) fn run(args: &ReplayArgs) -> Exit {
 /// Replays `inputs` one after another. Errors are those of `out`; a log that cannot be read to its end is named on
 /// standard error, and what was read of it counts.
 fn replay(inputs: Vec<Input>, format: ReplayFormat, out: &mut dyn Write) -> io::Result<Exit> {
-    let mut progress = Progress::new(&inputs);
-    let mut summary = Summary::default();
-    let mut records = ndjson::Writer::new(out);
-    let mut exit = Exit::Success;
-    for input in inputs {
-        summary.begin(input.path().to_path_buf());
-        let mut line = 1;
-        let read = match format {
-            ReplayFormat::Text | ReplayFormat::Json => pump(input, &mut progress, &mut |piece| {
-                summary.count(&piece);
-                Ok(())
-            }),
-            ReplayFormat::Ndjson => pump(input, &mut progress, &mut |piece| records.write(&piece, &mut line)),
-        };
-        match read {
-            Ok(()) => {}
-            Err(PumpError::Input(error)) => {
-                eprintln!("nginx-502-exporter: {error}");
-                exit = Exit::Failure;
+    let progress = Progress::new(&inputs);
+    match format {
+        ReplayFormat::Ndjson => {
+            let mut records = ndjson::Writer::new(out);
+            let exit = show(inputs, &progress, &mut records, |records| records.begin())?;
+            progress.finish();
+            records.flush()?;
+            Ok(exit)
+        }
+        ReplayFormat::Text | ReplayFormat::Json => {
+            let mut summary = Summary::new(&inputs);
+            let exit = show(inputs, &progress, &mut summary, |_| {})?;
+            progress.finish();
+            if format == ReplayFormat::Json {
+                summary.write_json(out)?
+            } else {
+                table::write(&summary, out)?
             }
-            Err(PumpError::Output(error)) => return Err(error),
+            out.flush()?;
+            Ok(exit)
         }
     }
-    progress.finish();
-    records.flush()?;
-    match format {
-        ReplayFormat::Text => table::write(&summary, out)?,
-        ReplayFormat::Json => summary.write_json(out)?,
-        ReplayFormat::Ndjson => {}
+}
+
+/// Shows all of `inputs` to `visitor`, telling it where each begins.
+fn show<V: Visitor>(
+    inputs: Vec<Input>,
+    progress: &Progress,
+    visitor: &mut V,
+    begin: impl Fn(&mut V),
+) -> io::Result<Exit> {
+    let mut exit = Exit::Success;
+    for mut input in inputs {
+        begin(visitor);
+        let shown = pump(&mut progress.watch(&mut input), visitor);
+        match shown {
+            Ok(()) => {}
+            Err(Stopped::Reading(error)) => {
+                complain(format_args!("{NAME}: {}", input.failure(error)));
+                exit = Exit::Failure;
+            }
+            Err(Stopped::Visiting(error)) => return Err(error),
+        }
     }
-    out.flush()?;
     Ok(exit)
 }
 
-enum PumpError {
-    Input(InputError),
-    Output(io::Error),
-}
+impl Visitor for Summary {
+    #[inline]
+    fn piece(&mut self, piece: &Piece<'_>) -> io::Result<()> {
+        self.count(piece);
+        Ok(())
+    }
 
-/// Hands every piece of a log to `each`. What it holds at a time is one buffer, whatever the log holds.
-fn pump(
-    mut input: Input,
-    progress: &mut Progress,
-    each: &mut dyn FnMut(Piece<'_>) -> io::Result<()>,
-) -> Result<(), PumpError> {
-    let mut buffer = vec![0; BUFFER];
-    let mut scanner = Scanner::default();
-    let mut held = 0;
-    loop {
-        let free = buffer.get_mut(held..).unwrap_or_default();
-        let (more, failure) = match input.read(free) {
-            Ok(0) => (More::Never, None),
-            Ok(length) => {
-                held += length;
-                (More::Expected, None)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => (More::Never, Some(error)),
-        };
-        progress.update(input.consumed());
-        let mut output = Ok(());
-        let taken = scanner.scan(buffer.get(..held).unwrap_or_default(), more, |piece| {
-            if output.is_ok() {
-                output = each(piece);
-            }
-        });
-        output.map_err(PumpError::Output)?;
-        buffer.copy_within(taken.min(held)..held, 0);
-        held -= taken.min(held);
-        if let Some(error) = failure {
-            return Err(PumpError::Input(input.failure(error)));
-        }
-        if more == More::Never {
-            return Ok(());
-        }
+    fn pause(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

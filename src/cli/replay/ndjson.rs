@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+use crate::cli::pump::Visitor;
 use crate::inputs::log::nginx_error::{Piece, foreign, peer_address};
 use crate::observation::{CivilTime, Entry, UpstreamClass, Verdict};
 
@@ -78,30 +79,44 @@ pub(super) fn rfc3339(time: CivilTime) -> Option<String> {
 /// Writes records.
 pub(super) struct Writer<'w> {
     out: BufWriter<&'w mut dyn Write>,
+    /// Number of the next line of the log at hand.
+    line: u64,
 }
 
 impl<'w> Writer<'w> {
     pub(super) fn new(out: &'w mut dyn Write) -> Self {
-        Self { out: BufWriter::with_capacity(64 * 1024, out) }
+        Self { out: BufWriter::with_capacity(64 * 1024, out), line: 1 }
     }
 
-    /// Writes `piece`, which begins at `line`, and moves `line` past it. Blank lines are no entries.
-    pub(super) fn write(&mut self, piece: &Piece<'_>, line: &mut u64) -> io::Result<()> {
+    /// Another log begins.
+    pub(super) fn begin(&mut self) {
+        self.line = 1;
+    }
+
+    pub(super) fn flush(mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Visitor for Writer<'_> {
+    /// Writes `piece` as a record. Blank lines are no entries.
+    fn piece(&mut self, piece: &Piece<'_>) -> io::Result<()> {
         let (entry, lines) = match piece {
             Piece::Entry(entry, _, lines) => (*entry, u64::from(*lines)),
             Piece::Foreign(text) if text.trim_ascii().is_empty() => {
-                *line += 1;
+                self.line += 1;
                 return Ok(());
             }
             Piece::Foreign(text) | Piece::Overlong(text) => (foreign(text), 1),
             Piece::Skipped(_) => return Ok(()),
         };
-        serde_json::to_writer(&mut self.out, &Record::new(&entry, *line))?;
-        *line += lines;
+        serde_json::to_writer(&mut self.out, &Record::new(&entry, self.line))?;
+        self.line += lines;
         self.out.write_all(b"\n")
     }
 
-    pub(super) fn flush(mut self) -> io::Result<()> {
+    /// Whoever reads the records of a log as it grows sees each at once.
+    fn pause(&mut self) -> io::Result<()> {
         self.out.flush()
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use hashbrown::HashMap;
 use serde::Serialize;
 
+use super::input::Input;
 use crate::inputs::log::nginx_error::{Piece, peer_address, php_kinds};
 use crate::observation::{CivilTime, Entry, Kind, Level, Verdict};
 
@@ -19,7 +20,7 @@ const OTHER: &str = "other";
 /// Sums of a replay.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
-    pub(super) files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
     pub(super) totals: Totals,
     rows: HashMap<RowKey, Seen>,
 }
@@ -109,9 +110,9 @@ pub(super) struct Row {
 }
 
 impl Summary {
-    /// The next log begins.
-    pub(super) fn begin(&mut self, file: PathBuf) {
-        self.files.push(file);
+    /// Sums of `inputs`, nothing counted yet.
+    pub(super) fn new(inputs: &[Input]) -> Self {
+        Self { files: inputs.iter().map(|input| input.path().to_path_buf()).collect(), ..Self::default() }
     }
 
     #[inline]

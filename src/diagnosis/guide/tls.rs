@@ -10,7 +10,7 @@ fn handshake(subject: &Subject<'_>, more: &str) -> String {
         Target::Tcp(host, port) => format!("{}:{port}", literal(host, "HOST")),
         Target::Unix(_) | Target::Name(_) | Target::Unknown => "HOST:PORT".to_owned(),
     };
-    format!("openssl s_client -connect {address} -servername NAME </dev/null{more}")
+    format!("openssl s_client -connect '{address}' -servername NAME </dev/null{more}")
 }
 
 fn failure(subject: &Subject<'_>, meaning: String, fix: Vec<String>, confirm: Vec<String>) -> Guide {

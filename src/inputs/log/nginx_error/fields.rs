@@ -189,29 +189,23 @@ impl<'a> Reader<'a> {
         let Some(named) = rest.strip_prefix(b",") else {
             return if rest.trim_ascii_start().is_empty() { Next::End } else { Next::Nothing };
         };
-        let named = named.trim_ascii_start();
+        // Usually one blank; a wrapping transport leaves more.
+        let named = match named {
+            [b' ', first, ..] if !first.is_ascii_whitespace() => named.get(1..).unwrap_or_default(),
+            _ => named.trim_ascii_start(),
+        };
         let start = self.text.len() - named.len();
         if named.is_empty() {
             return Next::Cut;
         }
-        const FIELDS: [(&[u8], Key); 6] = [
-            (b"server:", Key::Server),
-            (b"request: \"", Key::Request),
-            (b"subrequest: \"", Key::Subrequest),
-            (b"upstream: \"", Key::Upstream),
-            (b"host: \"", Key::Host),
-            (b"referrer: \"", Key::Referrer),
-        ];
-        for (name, key) in FIELDS {
-            if named.starts_with(name) {
-                let follows = key > after || (key == Key::Server && after == Key::Server);
-                return if follows { Next::Field(key, start + name.len()) } else { Next::Nothing };
-            }
+        if let Some((key, name)) = known(named) {
+            let follows = key > after || (key == Key::Server && after == Key::Server);
+            return if follows { Next::Field(key, start + name.len()) } else { Next::Nothing };
         }
         if named.starts_with(b"bytes from/to ") {
             return Next::Counters;
         }
-        if named.len() < b"subrequest: \"".len() && FIELDS.iter().any(|(name, _)| name.starts_with(named)) {
+        if NAMES.iter().any(|name| name.starts_with(named)) {
             return Next::Cut;
         }
         let word = named.iter().take_while(|b| b.is_ascii_lowercase() || **b == b'_').count();
@@ -229,6 +223,26 @@ enum Next {
     Counters,
     Field(Key, usize),
     Nothing,
+}
+
+/// The fields by name, up to where their values begin.
+const NAMES: [&[u8]; 6] =
+    [b"server:", b"request: \"", b"subrequest: \"", b"upstream: \"", b"host: \"", b"referrer: \""];
+
+/// The field whose name `text` begins with.
+#[inline]
+fn known(text: &[u8]) -> Option<(Key, &'static [u8])> {
+    let [server, request, subrequest, upstream, host, referrer] = NAMES;
+    let (key, name) = match text.first()? {
+        b'u' => (Key::Upstream, upstream),
+        b'h' => (Key::Host, host),
+        b's' if text.get(1) == Some(&b'e') => (Key::Server, server),
+        b's' => (Key::Subrequest, subrequest),
+        b'r' if text.get(2) == Some(&b'q') => (Key::Request, request),
+        b'r' => (Key::Referrer, referrer),
+        _ => return None,
+    };
+    text.starts_with(name).then_some((key, name))
 }
 
 /// ` HTTP/1.1`, ` HTTP/2.0`, ` HTTP/3.0`.

@@ -1,6 +1,9 @@
 //! PHP messages inside `FastCGI sent in stderr: "…"`. One record may hold several, glued by `; ` (PHP 8.2.2 on), by nothing
 //! (7.3 to 8.2.1) or by line feeds (up to 7.2), each `PHP message: ` and the text of one log call.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use memchr::memmem;
 
 use crate::observation::PhpKind;
@@ -107,53 +110,71 @@ fn has_missing_class(text: &[u8]) -> bool {
 
 /// A database or cache that could not be reached, in the words of PDO, mysqli, pgsql, phpredis, Predis and memcached.
 fn names_dependency(text: &[u8]) -> bool {
-    let has = |words: &[u8]| memmem::find(text, words).is_some();
-    if has(b"SQLSTATE[") {
-        return [&b"[2002]"[..], b"[2003]", b"[2006]", b"[2013]", b"[1040]", b"[1045]", b"SQLSTATE[08"]
-            .iter()
-            .any(|code| has(code));
+    let Some(words) = dependency_words() else { return false };
+    let mut service = false;
+    let mut reason = false;
+    for found in words.find_overlapping_iter(text) {
+        match found.pattern().as_usize() {
+            pattern if pattern < CODES.len() => return true,
+            pattern if pattern < CODES.len() + SERVICES.len() => service = true,
+            _ => reason = true,
+        }
+        if service && reason {
+            return true;
+        }
     }
-    if has(b"(HY000/") {
-        return [&b"/2002)"[..], b"/2003)", b"/2006)", b"/2013)", b"/1040)", b"/1045)", b"/1203)"]
-            .iter()
-            .any(|code| has(code));
-    }
-    if has(b"server has gone away") || has(b"Lost connection to MySQL server") || has(b"Too many connections") {
-        return true;
-    }
-    let names_service = [
-        &b"Redis"[..],
-        b"redis",
-        b"Predis",
-        b"Memcache",
-        b"mysqli",
-        b"mysql_connect",
-        b"pg_connect",
-        b"pg_pconnect",
-        b"MongoDB",
-        b"AMQP",
-    ]
-    .iter()
-    .any(|service| has(service));
-    names_service
-        && [
-            &b"Connection refused"[..],
-            b"Connection timed out",
-            b"timed out",
-            b"went away",
-            b"No such file or directory",
-            b"Unable to connect",
-            b"could not connect",
-            b"Can't connect",
-            b"read error on connection",
-            b"No route to host",
-            b"Name or service not known",
-            b"getaddrinfo",
-            b"Connection lost",
-            b"Connection closed",
-        ]
-        .iter()
-        .any(|reason| has(reason))
+    false
+}
+
+/// Each says by itself that a server could not be reached, is full, refused the login, or went away.
+const CODES: [&str; 17] = [
+    "SQLSTATE[HY000] [2002]",
+    "SQLSTATE[HY000] [2003]",
+    "SQLSTATE[HY000] [2006]",
+    "SQLSTATE[HY000] [1040]",
+    "SQLSTATE[HY000] [1045]",
+    "SQLSTATE[08",
+    "SQLSTATE[HY000]: General error: 2006",
+    "SQLSTATE[HY000]: General error: 2013",
+    "[1045] Access denied for user",
+    "(HY000/2002)",
+    "(HY000/2003)",
+    "(HY000/2006)",
+    "(HY000/1040)",
+    "(HY000/1045)",
+    "server has gone away",
+    "Lost connection to MySQL server",
+    "Too many connections",
+];
+
+/// Clients of databases and caches, as their messages name themselves.
+const SERVICES: [&str; 10] =
+    ["Redis", "redis", "Predis", "Memcache", "mysqli", "mysql_connect", "pg_connect", "pg_pconnect", "MongoDB", "AMQP"];
+
+/// Why a client of [`SERVICES`] got no answer.
+const REASONS: [&str; 13] = [
+    "Connection refused",
+    "timed out",
+    "went away",
+    "No such file or directory",
+    "nable to connect",
+    "ould not connect",
+    "an't connect",
+    "read error on connection",
+    "No route to host",
+    "Name or service not known",
+    "getaddrinfo",
+    "Connection lost",
+    "Connection closed",
+];
+
+/// All of them in one automaton; it fails to build only when it would outgrow its limits, which a test would notice.
+fn dependency_words() -> Option<&'static AhoCorasick> {
+    static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        let words = CODES.iter().chain(&SERVICES).chain(&REASONS);
+        AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(words).ok()
+    });
+    WORDS.as_ref()
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ fn connect(message: &[u8], context: Context) -> Option<Verdict> {
 }
 
 fn by_connect_errno(message: &[u8]) -> Class {
-    if has(message, b", ignored") {
+    if !message.starts_with(b"connect() ") && has(message, b", ignored") {
         return Class::Other;
     }
     match linux_errno(message) {
@@ -85,7 +85,7 @@ fn by_connect_errno(message: &[u8]) -> Class {
         Some(linux::ENOENT) => Class::ConnectSocketMissing,
         Some(linux::EACCES | linux::EPERM) => Class::ConnectPermissionDenied,
         // On unix sockets the listener's queue is full; on TCP the kernel found no local port (connect(2)).
-        Some(linux::EAGAIN) if has(message, b"to unix:") => Class::ConnectBacklogFull,
+        Some(linux::EAGAIN) if message.starts_with(b"connect() to unix:") => Class::ConnectBacklogFull,
         Some(linux::EAGAIN | linux::EADDRNOTAVAIL | linux::EADDRINUSE) => Class::ConnectNoLocalPort,
         Some(linux::ETIMEDOUT) => Class::ConnectTimeout,
         Some(linux::EHOSTUNREACH | linux::ENETUNREACH | linux::ENETDOWN | linux::EHOSTDOWN) => {
