@@ -27,10 +27,16 @@ pub enum Pass {
     FastCgi,
     /// `uwsgi_pass`.
     Uwsgi,
+    /// `uwsgi_pass suwsgi://`.
+    Suwsgi,
     /// `scgi_pass`.
     Scgi,
-    /// `grpc_pass`.
+    /// `grpc_pass grpc://`.
     Grpc,
+    /// `grpc_pass grpcs://`.
+    Grpcs,
+    /// `memcached_pass`.
+    Memcached,
     /// `proxy_pass` in `stream {}`.
     Stream,
 }
@@ -43,8 +49,11 @@ impl Pass {
             Self::Https => format!("proxy_pass https://{address}{colon};"),
             Self::FastCgi => format!("fastcgi_pass {address}; fastcgi_param REQUEST_METHOD $request_method;"),
             Self::Uwsgi => format!("uwsgi_pass {address}; uwsgi_param REQUEST_METHOD $request_method;"),
+            Self::Suwsgi => format!("uwsgi_pass suwsgi://{address}; uwsgi_param REQUEST_METHOD $request_method;"),
             Self::Scgi => format!("scgi_pass {address}; scgi_param REQUEST_METHOD $request_method;"),
             Self::Grpc => format!("grpc_pass grpc://{address};"),
+            Self::Grpcs => format!("grpc_pass grpcs://{address};"),
+            Self::Memcached => format!("set $memcached_key $uri; memcached_pass {address};"),
             Self::Stream => format!("proxy_pass {address};"),
         }
     }
@@ -52,7 +61,7 @@ impl Pass {
     fn wire(self) -> Wire {
         match self {
             Self::Http => Wire::Http,
-            Self::Https | Self::Stream => Wire::Raw,
+            Self::Https | Self::Suwsgi | Self::Grpcs | Self::Memcached | Self::Stream => Wire::Raw,
             Self::FastCgi => Wire::FastCgi,
             Self::Uwsgi => Wire::Uwsgi,
             Self::Scgi => Wire::Scgi,
@@ -66,8 +75,11 @@ impl Pass {
             Self::Https => Protocol::Https,
             Self::FastCgi => Protocol::FastCgi,
             Self::Uwsgi => Protocol::Uwsgi,
+            Self::Suwsgi => Protocol::Suwsgi,
             Self::Scgi => Protocol::Scgi,
             Self::Grpc => Protocol::Grpc,
+            Self::Grpcs => Protocol::Grpcs,
+            Self::Memcached => Protocol::Memcached,
             Self::Stream => Protocol::Stream,
         }
     }
@@ -137,10 +149,13 @@ impl Case {
         Self::passing_to(pass, name, dead.address()).holding(dead)
     }
 
-    /// An upstream at that address.
-    pub fn passing_to(pass: Pass, name: &str, address: &Address) -> Self {
-        let address_alone = Some(address.to_string());
-        Self { address: address_alone, ..Self::location(pass, name, pass.directive(address)) }
+    fn passing_to(pass: Pass, name: &str, address: &Address) -> Self {
+        Self::location(pass, name, pass.directive(address)).naming(address)
+    }
+
+    /// The peer that entries name where the access log names none.
+    pub fn naming(self, address: &Address) -> Self {
+        Self { address: Some(address.to_string()), ..self }
     }
 
     /// Keeps something alive as long as the case.

@@ -11,21 +11,38 @@ use nginx_502_exporter::observation::UpstreamClass::{
 };
 use nginx_502_exporter::observation::Verdict;
 
-use crate::case::{Case, Pass, run};
-use crate::common::Lab;
+use crate::case::{Case, Pass, counted, run};
 use crate::common::faults::Step::{Close, Hang, ReadRequest, RefuseData, Reset, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::dns::{DnsServer, Reply};
-use crate::common::faults::{Peer, Wire};
+use crate::common::faults::{HTTP_OK, Peer, Wire};
+use crate::common::{Lab, Nginx, NginxConfig};
 
 /// A header that announces ten bytes, and four of them.
 const CUT_BODY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour";
+/// The connection is the WebSocket protocol's from here on.
+const UPGRADED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n";
 const READ_TIMEOUT: &str = "proxy_read_timeout 200ms;";
 
 #[test]
 fn failures_of_http_upstreams_are_classified() {
     let lab = Lab::new();
     run(&lab, "", &cases(&lab));
+}
+
+#[test]
+fn an_entry_that_nginx_cut_short_keeps_its_class() {
+    let lab = Lab::new();
+    let dead = Dead::port();
+    let location = format!("location / {{ proxy_pass http://{}; }}", dead.address());
+    let nginx = Nginx::start(&lab, &NginxConfig::server(location));
+    assert_eq!(nginx.get(&format!("/?{}", "long".repeat(1000))).status, 502);
+    let log = nginx.errors();
+    let counted = counted(&log);
+    assert_eq!(counted.len(), 1, "{counted:?}");
+    assert_eq!(counted[0].verdict, Verdict::Upstream(ConnectRefused));
+    assert_eq!(counted[0].phase, Some(Connecting));
+    assert_eq!(counted[0].fields.upstream, None, "it stands behind the cut");
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {
@@ -119,6 +136,28 @@ fn choosing_a_peer() -> Vec<Case> {
             .fails_without_peer("invalid URL prefix", UpstreamAddressInvalid, None)
             .answers(500),
         {
+            let (dead, live) = (Dead::port(), Peer::tcp(Wire::Http, [ReadRequest, Write(HTTP_OK.to_vec())]));
+            let group = format!("upstream retried {{ server {}; server {} backup; }}", dead.address(), live.address());
+            // The client sees nothing of it.
+            Case::location(Pass::Http, "retried", "proxy_pass http://retried;")
+                .with_outside(group)
+                .holding((dead, live))
+                .fails("connect() failed (111", ConnectRefused, Connecting)
+                .logs("temporarily disabled", Verdict::PeerDisabled, Some(Connecting), true)
+                .answers(200)
+        },
+        {
+            let judge = Dead::port();
+            let location = format!("location = /dead-judge {{ internal; proxy_pass http://{}; }}", judge.address());
+            Case::location(Pass::Http, "without-judge", "auth_request /dead-judge;")
+                .with_beside(location)
+                .naming(judge.address())
+                .holding(judge)
+                .fails("connect() failed (111", ConnectRefused, Connecting)
+                .fails_without_peer("auth request unexpected status: 502", AuthUnexpected, Some(SendingToClient))
+                .answers(500)
+        },
+        {
             let teapot =
                 Peer::tcp(Wire::Http, [ReadRequest, Write(b"HTTP/1.1 418 No\r\nContent-Length: 0\r\n\r\n".to_vec())]);
             let location = format!("location = /judge {{ internal; proxy_pass http://{}; }}", teapot.address());
@@ -193,6 +232,11 @@ fn reading() -> Vec<Case> {
         )
         .fails("upstream sent invalid chunked response", ResponseInvalid, ReadingBody)
         .answers(200),
+        // How WebSockets end: nobody's request fails by it.
+        peer("resets-websocket", vec![ReadRequest, says(UPGRADED), Reset])
+            .with("proxy_http_version 1.1; proxy_set_header Upgrade websocket; proxy_set_header Connection upgrade;")
+            .sending("Upgrade", "websocket")
+            .answers(101),
         peer("too-much", vec![ReadRequest, says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nfour")])
             .fails("upstream sent more data than specified", ResponseInvalid, ReadingBody)
             .answers(200),

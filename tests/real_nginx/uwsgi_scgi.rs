@@ -1,9 +1,9 @@
-//! `uwsgi_pass` and `scgi_pass`.
+//! `uwsgi_pass` and `scgi_pass`, and one case each of the protocols that say nothing new.
 
 use nginx_502_exporter::observation::Phase::{Connecting, ReadingBody, ReadingHeader};
 use nginx_502_exporter::observation::UpstreamClass::{
-    ClosedBeforeHeader, ClosedInBody, ConnectRefused, ConnectSocketMissing, HeaderTooBig, ReadHeaderTimeout,
-    ResetBeforeHeader,
+    ClosedBeforeHeader, ClosedInBody, ConnectRefused, ConnectSocketMissing, HeaderInvalid, HeaderTooBig,
+    ReadHeaderTimeout, ResetBeforeHeader,
 };
 
 use crate::case::{Case, Pass, run};
@@ -18,7 +18,13 @@ fn failures_of_uwsgi_and_scgi_upstreams_are_classified() {
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {
-    [(Pass::Uwsgi, "uwsgi"), (Pass::Scgi, "scgi")].into_iter().flat_map(|(pass, word)| of(lab, pass, word)).collect()
+    let mut cases = of(lab, Pass::Uwsgi, "uwsgi");
+    cases.extend(of(lab, Pass::Scgi, "scgi"));
+    for (pass, name) in [(Pass::Suwsgi, "suwsgi"), (Pass::Grpcs, "grpcs"), (Pass::Memcached, "memcached")] {
+        let refused = Case::dead(pass, name, Dead::port());
+        cases.push(refused.fails("connect() failed (111", ConnectRefused, Connecting).answers(502));
+    }
+    cases
 }
 
 fn of(lab: &Lab, pass: Pass, word: &str) -> Vec<Case> {
@@ -44,6 +50,9 @@ fn of(lab: &Lab, pass: Pass, word: &str) -> Vec<Case> {
             .answers(504),
         peer("big-header", vec![ReadRequest, Write(big)])
             .fails("upstream sent too big header", HeaderTooBig, ReadingHeader)
+            .answers(502),
+        peer("garbage", vec![ReadRequest, Write(b"\0\0\0\0\r\n\r\n".to_vec())])
+            .fails("upstream sent invalid header", HeaderInvalid, ReadingHeader)
             .answers(502),
         peer(
             "closes-in-body",
