@@ -41,12 +41,15 @@ pub(super) fn classify(message: &[u8], context: Context) -> Verdict {
         // `[lua] …`, `[kong] …`: a module's own words, which may quote anything.
         return Verdict::Other;
     }
-    if context.mail || matches!(context.action, Some(Action::Aside)) {
+    if context.mail {
         return Verdict::Other;
     }
     let message = without_reporter(message);
     if let Some(class) = local(message, context) {
         return Verdict::Local(class);
+    }
+    if matches!(context.action, Some(Action::Aside)) {
+        return Verdict::Other;
     }
     if context.level == Some(Level::Emerg) && !context.has_fields {
         return Verdict::Local(LocalClass::ConfigInvalid);
