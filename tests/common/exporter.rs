@@ -28,7 +28,7 @@ impl Exporter {
             Command::new(binary()).args(["--web.listen-address", &address.to_string()]).args(arguments),
             &lab.path("exporter.log"),
         );
-        process.wait_until_ready(lab, || http::get(&address, "/metrics").is_ok_and(|answer| answer.status == 200));
+        process.wait_until_ready(lab, |_| http::get(&address, "/metrics").is_ok_and(|answer| answer.status == 200));
         Self { process, address }
     }
 

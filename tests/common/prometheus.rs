@@ -47,7 +47,7 @@ impl Prometheus {
                 .arg(format!("--web.listen-address={address}")),
             &folder.join("prometheus.log"),
         );
-        process.wait_until_ready(lab, || http::get(&address, "/-/ready").is_ok_and(|answer| answer.status == 200));
+        process.wait_until_ready(lab, |_| http::get(&address, "/-/ready").is_ok_and(|answer| answer.status == 200));
         Self { process, address }
     }
 
