@@ -84,6 +84,9 @@ pub(super) fn no_failure(subject: &Subject<'_>) -> Guide {
          failure, if any, has an entry of its own; this one is about the file and counts as no upstream failure."
     } else if subject.has_upstream() {
         "nginx reports something beside a request to an upstream. It is no failed attempt and counts as none."
+    } else if subject.says("DNS error") {
+        "The DNS server answered a question of nginx with an error. A request that needed the answer has an entry of its \
+         own, and that one is counted."
     } else {
         "An entry of nginx that is about no upstream and none of the failures that lead to 502, 503 or 504."
     };

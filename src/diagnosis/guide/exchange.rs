@@ -80,7 +80,8 @@ fn ended(subject: &Subject<'_>, how: &str, in_body: bool) -> Guide {
 }
 
 pub(super) fn closed_before_header(subject: &Subject<'_>) -> Guide {
-    ended(subject, "closed the connection", false)
+    // These words stand in the body filters only; unbuffered, they come with the phase before (ngx_http_fastcgi_module.c).
+    ended(subject, "closed the connection", subject.says("closed FastCGI request"))
 }
 
 pub(super) fn closed_in_body(subject: &Subject<'_>) -> Guide {
@@ -261,7 +262,12 @@ pub(super) fn response_invalid(subject: &Subject<'_>) -> Guide {
     }
     Guide {
         meaning: format!("{target} broke the framing of its protocol (chunks, records or frames)."),
-        client: if subject.in_body() { subject.cut_short() } else { subject.error(502) },
+        // memcached's trailer follows the body, whatever the phase says.
+        client: if subject.in_body() || subject.says("invalid trailer") {
+            subject.cut_short()
+        } else {
+            subject.error(502)
+        },
         caveat: subject.subrequest_caveat(),
         first: Some(Cause::ResponseMalformed),
         fix: vec![
