@@ -1,1 +1,85 @@
-//! To come.
+//! What to look at and how: file, flags and environment in, one validated [`Config`] out.
+//!
+//! ```text
+//! command line ─┐
+//! environment  ─┼─► given: text and where it was said ──► merge: parse all, strongest wins ──► Config
+//! YAML file    ─┘         settings: the one list                    Problems: everything wrong, at once
+//! ```
+//!
+//! [`settings`] lists every setting once; its name gives the flag, the environment variable and the key in the file.
+//! All three hand over text, so that one parser per setting says what is right, wherever it was said.
+//!
+//! YAML stays behind the module `yaml`. It reads the file with `serde_yaml` into a tree of its own, because a derived
+//! `Deserialize` stops at the first mistake, and an operator wants to hear of all of them.
+
+mod expand;
+mod file;
+mod given;
+mod listen;
+mod merge;
+mod parse;
+mod problem;
+pub mod settings;
+mod source;
+mod yaml;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use given::Given;
+pub use listen::ListenAddress;
+pub use merge::Effective;
+pub use parse::LogFormat;
+pub(crate) use problem::one_line;
+pub use problem::{Place, Position, Problem, Problems};
+pub use source::Source;
+
+/// A configuration without mistakes: only [`Source::load`] makes one.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; at least one, none twice.
+    pub listen: Vec<ListenAddress>,
+    /// The path of the metrics: begins with `/`, is none of the exporter's own.
+    pub telemetry_path: String,
+    /// Whether `POST /-/reload` is answered.
+    pub lifecycle: bool,
+    /// The least severe level of the exporter's own log that is written.
+    pub log_level: tracing::Level,
+    /// How the exporter's own log is written.
+    pub log_format: LogFormat,
+    /// Whether a log found at start is read from its beginning.
+    pub from_start: bool,
+    /// Where positions in logs are kept across restarts, if anywhere; absolute.
+    pub position_file: Option<PathBuf>,
+    /// How often logs are looked at where the kernel does not say that they changed; 10 ms to 1 h.
+    pub poll_interval: Duration,
+    /// nginx error logs: absolute paths or globs that compile; at least one, none twice.
+    pub error_logs: Vec<String>,
+    /// Where the root filesystem of the host is seen; absolute.
+    pub rootfs: PathBuf,
+    /// Where procfs is mounted; absolute.
+    pub procfs: PathBuf,
+    /// How many label sets a metric family with open labels may have; 1 to 100,000.
+    pub series_per_family: usize,
+    effective: Vec<Effective>,
+}
+
+impl Config {
+    /// What is in force, setting by setting in the order of [`settings::ALL`], and who said so.
+    #[must_use]
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
+    }
+
+    /// The settings in which `new` differs and which only a restart applies, seen from the configuration the process
+    /// started with.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        self.effective
+            .iter()
+            .zip(&new.effective)
+            .filter(|(old, new)| !old.setting.on_reload && old.values != new.values)
+            .map(|(old, _)| old.setting.name)
+            .collect()
+    }
+}

@@ -1,2 +1,7 @@
 //! Arguments to exit code.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nginx_502_exporter::cli::main(std::env::args_os()).into()
+}

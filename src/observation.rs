@@ -29,6 +29,11 @@ pub enum Observation {
     Reload(Reload),
 }
 
+/// Kind of the inputs that follow nginx's error log: their identity is this, a colon and the path or pattern.
+pub const NGINX_ERROR_LOG: &str = "nginx_error_log";
+/// Identity of the input that reads what this process uses.
+pub const PROCESS: &str = "process";
+
 /// Whether an input can do its work, as said by the input itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {

@@ -8,12 +8,8 @@ mod page;
 use std::io::{self, IsTerminal, Read, Write};
 
 use self::page::Page;
-use crate::inputs::log::nginx_error::{Entries, Found};
-use crate::inputs::log::{MAX_HELD_BACK, More};
-use crate::observation::Source;
-
-/// How much is read at a time.
-const CHUNK: usize = 16 * 1024;
+use super::pump::{Stopped, Visitor, pump};
+use crate::inputs::log::nginx_error::Piece;
 
 /// Whether anything was understood: what the exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,23 +44,9 @@ impl Style {
 /// What reading `input` or writing `out` failed with; [`io::ErrorKind::BrokenPipe`] when the reader of `out` has had enough.
 pub fn run(mut input: impl Read, out: &mut impl Write, style: Style) -> io::Result<Outcome> {
     let mut report = Report { page: Page::new(out, style), understood: 0, foreign: None };
-    let mut held = Vec::new();
-    let mut chunk = [0; CHUNK];
-    loop {
-        let length = match input.read(&mut chunk) {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        held.extend_from_slice(chunk.get(..length).unwrap_or_default());
-        if length == 0 {
-            report.entries(&mut held, More::Never)?;
-            return report.finish();
-        }
-        report.entries(&mut held, More::Expected)?;
-        if held.len() >= MAX_HELD_BACK {
-            report.entries(&mut held, More::Never)?;
-        }
+    match pump(&mut input, &mut report) {
+        Ok(()) => report.finish(),
+        Err(Stopped::Reading(error) | Stopped::Visiting(error)) => Err(error),
     }
 }
 
@@ -80,32 +62,30 @@ struct Report<'w, W> {
     foreign: Option<Foreign>,
 }
 
-impl<W: Write> Report<'_, W> {
-    /// Explains the entries at the front of `held` and takes them out of it.
-    fn entries(&mut self, held: &mut Vec<u8>, more: More) -> io::Result<()> {
-        let mut entries = Entries::new(held, more);
-        for found in entries.by_ref() {
-            self.found(&found)?;
-        }
-        let rest = entries.rest().len();
-        held.drain(..held.len().saturating_sub(rest));
-        self.page.flush()
-    }
-
-    fn found(&mut self, found: &Found<'_>) -> io::Result<()> {
-        if found.entry.source != Source::Unrecognised {
-            self.understood = self.understood.saturating_add(1);
-            self.foreign_ends()?;
-            return self.page.entry(&found.entry);
-        }
-        if !found.bytes.trim_ascii().is_empty() {
-            let first = || page::excerpt(found.bytes.trim_ascii_end()).to_vec();
-            let foreign = self.foreign.get_or_insert_with(|| Foreign { first: first(), lines: 0 });
-            foreign.lines = foreign.lines.saturating_add(u64::from(found.lines));
+impl<W: Write> Visitor for Report<'_, W> {
+    fn piece(&mut self, piece: &Piece<'_>) -> io::Result<()> {
+        match piece {
+            Piece::Entry(entry, ..) => {
+                self.understood = self.understood.saturating_add(1);
+                self.foreign_ends()?;
+                self.page.entry(entry)?;
+            }
+            Piece::Foreign(line) | Piece::Overlong(line) if !line.trim_ascii().is_empty() => {
+                let first = || page::excerpt(line.trim_ascii_end()).to_vec();
+                let foreign = self.foreign.get_or_insert_with(|| Foreign { first: first(), lines: 0 });
+                foreign.lines = foreign.lines.saturating_add(1);
+            }
+            Piece::Foreign(_) | Piece::Overlong(_) | Piece::Skipped(_) => {}
         }
         Ok(())
     }
 
+    fn pause(&mut self) -> io::Result<()> {
+        self.page.flush()
+    }
+}
+
+impl<W: Write> Report<'_, W> {
     fn foreign_ends(&mut self) -> io::Result<()> {
         match self.foreign.take() {
             Some(foreign) => self.page.foreign(&foreign.first, foreign.lines),

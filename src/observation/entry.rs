@@ -17,7 +17,7 @@ pub struct Entry<'a> {
     pub phase: Option<Phase>,
     /// How nginx spoke to the upstream, as far as the entry tells.
     pub protocol: Option<Protocol>,
-    /// The operating system's error number, translated to Linux's.
+    /// The error number as logged: Linux's, or that of the system nginx ran on.
     pub errno: Option<u16>,
     /// The text before the fields, without time, level and process.
     pub message: &'a [u8],

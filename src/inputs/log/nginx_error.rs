@@ -1,6 +1,27 @@
 //! nginx's error log, understood: bytes in, [`Entry`] out. Pure.
+//!
+//! The way of an entry: `split` finds where it ends, `locate` where nginx's words begin behind a
+//! transport's prefix, `fields` takes the tail apart, `action` and `errno` read what nginx was doing and what the system
+//! answered, `classify` decides. Formats: `ngx_log.c`, `ngx_http_request.c`, `ngx_http_upstream.c` and the modules.
 
-use std::borrow::Cow;
+mod action;
+mod classify;
+mod errno;
+mod fields;
+mod head;
+mod locate;
+mod peer;
+mod php;
+mod prefix;
+mod read;
+mod scan;
+mod split;
+mod tally;
+mod upstream;
+
+pub use peer::address as peer_address;
+pub use scan::{Piece, Scanner};
+pub use tally::Tally;
 
 use super::More;
 use crate::observation::{Entry, Fields, PhpKind, Source, Verdict};
@@ -8,6 +29,31 @@ use crate::observation::{Entry, Fields, PhpKind, Source, Verdict};
 /// Understands one whole entry: a line with its continuation lines, prefix of a log transport included.
 #[must_use]
 pub fn parse(entry: &[u8]) -> Entry<'_> {
+    match split::next(entry, More::Never) {
+        split::Step::Entry { located, .. } => read::read(entry, located),
+        split::Step::Foreign { .. } | split::Step::Wait => foreign(entry),
+    }
+}
+
+/// Every PHP message of an entry that carries some, in order.
+pub fn php_kinds<'a>(entry: &Entry<'a>) -> impl Iterator<Item = PhpKind> + use<'a> {
+    entry.message.strip_prefix(php::OPENER).map(php::kinds).into_iter().flatten()
+}
+
+/// The entries and foreign lines of a whole text, in order, each with its bytes.
+pub fn entries(text: &[u8]) -> Vec<(Entry<'_>, &[u8])> {
+    let mut found = Vec::new();
+    Scanner::default().scan(text, More::Never, |piece| match piece {
+        Piece::Entry(entry, bytes, _) => found.push((entry, bytes)),
+        Piece::Foreign(line) | Piece::Overlong(line) => found.push((foreign(line), line)),
+        Piece::Skipped(_) => {}
+    });
+    found
+}
+
+/// A line that is not nginx's.
+#[must_use]
+pub fn foreign(line: &[u8]) -> Entry<'_> {
     Entry {
         source: Source::Unrecognised,
         time: None,
@@ -16,65 +62,7 @@ pub fn parse(entry: &[u8]) -> Entry<'_> {
         phase: None,
         protocol: None,
         errno: None,
-        message: entry,
+        message: line.trim_ascii_end(),
         fields: Fields::default(),
-    }
-}
-
-/// The address contacted.
-#[must_use]
-pub fn peer_address(upstream: &[u8]) -> Cow<'_, [u8]> {
-    Cow::Borrowed(upstream)
-}
-
-/// Every PHP message of an entry that carries some, in order.
-pub fn php_kinds<'a>(_: &Entry<'a>) -> impl Iterator<Item = PhpKind> + use<'a> {
-    std::iter::empty()
-}
-
-/// An entry found in a log, and where.
-#[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
-    /// What it says.
-    pub entry: Entry<'a>,
-    /// Its bytes, line feeds included.
-    pub bytes: &'a [u8],
-    /// How many lines it takes.
-    pub lines: u32,
-}
-
-/// The entries at the front of a piece of a log.
-#[derive(Debug, Clone)]
-pub struct Entries<'a> {
-    rest: &'a [u8],
-    more: More,
-}
-
-impl<'a> Entries<'a> {
-    /// Entries of `log`; `more` says whether the log goes on.
-    #[must_use]
-    pub const fn new(log: &'a [u8], more: More) -> Self {
-        Self { rest: log, more }
-    }
-
-    /// What was not given out yet.
-    #[must_use]
-    pub const fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Found<'a>;
-
-    fn next(&mut self) -> Option<Found<'a>> {
-        let length = match memchr::memchr(b'\n', self.rest) {
-            Some(end) => end + 1,
-            None if self.more == More::Never && !self.rest.is_empty() => self.rest.len(),
-            None => return None,
-        };
-        let (bytes, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(Found { entry: parse(bytes.trim_ascii_end()), bytes, lines: 1 })
     }
 }
