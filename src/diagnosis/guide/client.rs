@@ -52,7 +52,7 @@ pub(super) fn gone_or_refused(subject: &Subject<'_>) -> Guide {
     if subject.says("prematurely closed connection") {
         let upstream = subject.target;
         return Guide {
-            confirm: vec!["look for status 499 and a high $request_time in the access log".to_owned()],
+            confirm: vec!["grep '\" 499 ' /var/log/nginx/access.log | tail".to_owned()],
             ..Guide::harmless(
                 format!(
                     "The client closed its connection before the answer was there, and nginx dropped the request to \
