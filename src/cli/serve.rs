@@ -2,6 +2,7 @@
 
 use super::args::ServeArgs;
 use super::{Exit, NAME, assets, complain, logging};
+use crate::app;
 use crate::config::{Config, Place, one_line};
 
 /// Loads the configuration; checks it, or runs with it.
@@ -17,15 +18,20 @@ pub(super) fn run(args: ServeArgs) -> Exit {
     if source.check_only() {
         return assets::print(summary(&config).as_bytes());
     }
-    let _log = match logging::start(config.log_level, config.log_format) {
+    let log = match logging::start(config.log_level, config.log_format) {
         Ok(log) => log,
         Err(error) => {
             complain(format_args!("{NAME}: {error}"));
             return Exit::Failure;
         }
     };
-    tracing::error!("serve is not wired on this branch");
-    Exit::Failure
+    match app::run(config, source, move |level| log.set_level(level)) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            tracing::error!(%error, "the exporter ends");
+            Exit::Failure
+        }
+    }
 }
 
 /// What `--config.check` prints: what is in force, and who said so.

@@ -31,15 +31,16 @@ impl ListenAddress {
         Ok(Self { host: host.to_owned(), port })
     }
 
-    /// What to bind, in order of preference: one is enough. All interfaces means IPv6 and IPv4 in one socket, and IPv4
-    /// alone where the host has no IPv6.
+    /// The host: an address or a name, an IPv6 address without brackets, empty for every address of this host.
     #[must_use]
-    pub fn targets(&self) -> Vec<(&str, u16)> {
-        if self.host.is_empty() {
-            vec![("::", self.port), ("0.0.0.0", self.port)]
-        } else {
-            vec![(&self.host, self.port)]
-        }
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port; 0 lets the kernel choose.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 }
 
@@ -87,7 +88,8 @@ mod tests {
     }
 
     #[test]
-    fn all_interfaces_prefers_a_socket_for_both_families() {
-        assert_eq!(ListenAddress::parse(":1").unwrap().targets(), [("::", 1), ("0.0.0.0", 1)]);
+    fn no_host_means_every_address() {
+        let all = ListenAddress::parse(":1").unwrap();
+        assert_eq!((all.host(), all.port()), ("", 1));
     }
 }

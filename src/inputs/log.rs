@@ -3,6 +3,7 @@
 //! The two meet in [`Consumer`]: the follower knows files and offsets and nothing of lines; the consumer knows lines and
 //! nothing of files.
 
+pub mod follow;
 mod names;
 pub mod nginx_error;
 

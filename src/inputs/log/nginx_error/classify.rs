@@ -41,18 +41,21 @@ pub(super) fn classify(message: &[u8], context: Context) -> Verdict {
         // `[lua] …`, `[kong] …`: a module's own words, which may quote anything.
         return Verdict::Other;
     }
-    if context.mail || matches!(context.action, Some(Action::Aside)) {
+    if context.mail {
         return Verdict::Other;
     }
     let message = without_reporter(message);
     if let Some(class) = local(message, context) {
         return Verdict::Local(class);
     }
+    if matches!(context.action, Some(Action::Aside)) {
+        return Verdict::Other;
+    }
+    if context.level == Some(Level::Emerg) && !context.has_fields {
+        return Verdict::Local(LocalClass::ConfigInvalid);
+    }
     if let Some(verdict) = upstream::classify(message, context) {
         return verdict;
-    }
-    if context.level == Some(Level::Emerg) {
-        return Verdict::Local(LocalClass::ConfigInvalid);
     }
     if is_clients(message, context) {
         return Verdict::Client;
@@ -177,29 +180,38 @@ fn is_call(message: &[u8]) -> bool {
     [&b") failed"[..], b"\" failed", b"() to "].iter().any(|words| memchr::memmem::find(message, words).is_some())
 }
 
-/// A file nginx itself writes: temporary and cache files fail as crit, files it serves as error
-/// (`ngx_create_temp_file`, against `ngx_http_static_handler`).
+/// A temporary or cache file: written on an upstream's behalf, or named as `ngx_create_temp_path()` and the cache name
+/// them. Files that nginx serves or reads for itself (`auth_basic_user_file`) can be denied just so, and are not meant.
 fn is_temp_file(message: &[u8], context: Context) -> bool {
-    let written = [
-        &b"open() \""[..],
-        b"mkdir() \"",
-        b"pwrite() \"",
-        b"pwritev() \"",
-        b"write() \"",
-        b"writev() \"",
-        b"rename() ",
-    ]
-    .iter()
-    .any(|call| message.starts_with(call));
-    let serving = message.starts_with(b"open() \"") && context.level == Some(Level::Error);
-    let starting = context.level == Some(Level::Emerg);
-    written && !serving && !starting
+    const WRITING: [&[u8]; 7] =
+        [b"open() \"", b"mkdir() \"", b"pwrite() \"", b"pwritev() \"", b"write() \"", b"writev() \"", b"rename() "];
+    if context.level == Some(Level::Emerg) || !WRITING.iter().any(|call| message.starts_with(call)) {
+        return false;
+    }
+    let for_upstream = matches!(context.phase(), Some(Phase::ReadingBody | Phase::ReadingHeader | Phase::Sending));
+    let path = message.splitn(3, |b| *b == b'"').nth(1).unwrap_or_default();
+    for_upstream || message.starts_with(b"mkdir() ") || is_temp_name(path)
+}
+
+/// `…/body/0000000001`, `…/1/00/0000000001`, `…/c/29/b7f54b2df7773722d382f4809d65029c.0000000003`.
+fn is_temp_name(path: &[u8]) -> bool {
+    let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    let (key, number) = match name.iter().rposition(|b| *b == b'.') {
+        Some(dot) => (name.get(..dot).unwrap_or_default(), name.get(dot + 1..).unwrap_or_default()),
+        None => (&b""[..], name),
+    };
+    let numbered = number.len() == 10 && number.iter().all(u8::is_ascii_digit);
+    let keyed = |text: &[u8]| text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit);
+    (numbered && (key.is_empty() || keyed(key))) || keyed(name)
 }
 
 /// What the client did, or what was done to it on purpose.
 fn is_clients(message: &[u8], context: Context) -> bool {
-    if matches!(context.action, Some(Action::Client | Action::Upstream(Phase::SendingToClient))) {
+    if context.action == Some(Action::Client) {
         return true;
+    }
+    if context.phase() == Some(Phase::SendingToClient) {
+        return message.starts_with(b"shutdown() ") || message.starts_with(b"setsockopt(");
     }
     const BEGINNINGS: [&[u8]; 12] = [
         b"client ",

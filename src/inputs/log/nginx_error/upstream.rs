@@ -4,7 +4,7 @@
 use super::action::Action;
 use super::classify::Context;
 use super::errno::{self, linux};
-use crate::observation::{Phase, UpstreamClass as Class, Verdict};
+use crate::observation::{Level, Phase, UpstreamClass as Class, Verdict};
 
 /// The class of a message in upstream context; `None` when it is about something else.
 pub(super) fn classify(message: &[u8], context: Context) -> Option<Verdict> {
@@ -21,11 +21,17 @@ pub(super) fn classify(message: &[u8], context: Context) -> Option<Verdict> {
                 .then_some(Verdict::Upstream(Class::TlsHandshakeFailed));
         }
         b'S' | b'c' if starts(b"SSL_") || starts(b"cannot load certificate") => tls_set_up(message, context)?,
-        b'b' | b's' | b'i' if in_connecting(context) && is_call(message, &CONNECTING) => by_connect_errno(message),
+        b'b' | b's' | b'i' | b'g' if in_connecting(context) && is_call(message, &CONNECTING) => {
+            if has(message, b", ignored") {
+                return Some(Verdict::Other);
+            }
+            by_connect_errno(message)
+        }
         b'c' if in_connecting(context) && starts(b"could not enable transparent proxying") => Class::ConnectFailed,
         b'c' if starts(b"closed connection") => return received(message, context),
         b'a' if starts(b"auth request unexpected status: ") => Class::AuthUnexpected,
-        b'n' if starts(b"no resolver defined to resolve ") && context.is_severe() => Class::DnsNoResolver,
+        // As a warning it is about OCSP stapling.
+        b'n' if starts(b"no resolver defined to resolve ") && is_error(context) => Class::DnsNoResolver,
         b'm' if starts(b"memcached sent invalid trailer") => Class::ResponseInvalid,
         b'm' if starts(b"memcached sent invalid ") => Class::HeaderInvalid,
         b'i' if starts(b"invalid header after joining FastCGI records") => Class::HeaderInvalid,
@@ -34,6 +40,7 @@ pub(super) fn classify(message: &[u8], context: Context) -> Option<Verdict> {
         b'z' if starts(b"zero length URI to proxy") => Class::UpstreamAddressInvalid,
         _ if is_address_error(message, context) => Class::UpstreamAddressInvalid,
         _ if is_unresolved(message) => Class::DnsNotResolved,
+        _ if ends_attempt(message, context) => Class::Other,
         _ => return None,
     };
     Some(Verdict::Upstream(verdict))
@@ -77,9 +84,6 @@ fn connect(message: &[u8], context: Context) -> Option<Verdict> {
 }
 
 fn by_connect_errno(message: &[u8]) -> Class {
-    if !message.starts_with(b"connect() ") && has(message, b", ignored") {
-        return Class::Other;
-    }
     match linux_errno(message) {
         Some(linux::ECONNREFUSED) => Class::ConnectRefused,
         Some(linux::ENOENT) => Class::ConnectSocketMissing,
@@ -102,7 +106,7 @@ fn of_upstream(message: &[u8], context: Context) -> Option<Verdict> {
     let starts = |words: &[u8]| said.starts_with(words);
     let phase = context.phase();
     let class = match said.first()? {
-        b't' if starts(b"timed out") => return timed_out(phase),
+        b't' if starts(b"timed out") => return timed_out(context),
         b'p' if starts(b"prematurely closed ") => closed(phase),
         b'p' if starts(b"prematurely sent response") => Class::ResponseInvalid,
         b'c' if starts(b"closed prematurely ") || starts(b"closed connection") => {
@@ -117,20 +121,41 @@ fn of_upstream(message: &[u8], context: Context) -> Option<Verdict> {
         b'b' if starts(b"buffer is too small to read response") => Class::HeaderTooBig,
         // The session's end in stream {}, with its byte counters.
         b'd' if starts(b"disconnected, ") => return Some(Verdict::Other),
-        _ if context.has_upstream && phase.is_some() && context.is_severe() => Class::Other,
+        _ if ends_attempt(message, context) => Class::Other,
         _ => return None,
     };
     Some(Verdict::Upstream(class))
 }
 
-fn timed_out(phase: Option<Phase>) -> Option<Verdict> {
-    let class = match phase {
+/// Whether an error while talking to an upstream ended the attempt, whatever its words. Troubles with files and with
+/// closing a connection do not.
+fn ends_attempt(message: &[u8], context: Context) -> bool {
+    const HARMLESS: [&[u8]; 5] = [b"close() ", b"shutdown() ", b"SSL_shutdown() ", b"unlink() ", b"balancer "];
+    let talking =
+        matches!(context.phase(), Some(Phase::Connecting | Phase::Handshaking | Phase::Sending | Phase::ReadingHeader));
+    talking
+        && context.has_upstream
+        && !matches!(context.level, Some(Level::Warn))
+        && context.is_severe()
+        && !is_call(message, &HARMLESS)
+        && !has(message, b"() \"")
+        && !has(message, b", ignored")
+}
+
+fn is_error(context: Context) -> bool {
+    matches!(context.level, Some(Level::Error) | None)
+}
+
+fn timed_out(context: Context) -> Option<Verdict> {
+    let class = match context.phase() {
         Some(Phase::Connecting) => Class::ConnectTimeout,
         Some(Phase::Handshaking) => Class::TlsHandshakeTimeout,
         Some(Phase::Sending) => Class::SendTimeout,
         Some(Phase::ReadingHeader) => Class::ReadHeaderTimeout,
         Some(Phase::ReadingBody | Phase::SendingToClient) => Class::ReadBodyTimeout,
-        // An idle WebSocket or stream session that reached its timeout is how they end.
+        // A UDP session whose upstream did not answer; TCP sessions end with `connection timed out`.
+        Some(Phase::Proxying) if context.is_severe() => Class::ReadBodyTimeout,
+        // An idle WebSocket that reached its timeout: that is how they end.
         Some(Phase::ProxyingUpgraded | Phase::Proxying) => return Some(Verdict::Other),
         Some(Phase::Resolving) | None => Class::Other,
     };
@@ -246,7 +271,7 @@ fn sent_by_upstream(said: &[u8]) -> Option<Class> {
 
 /// `invalid port in upstream "127.0.0.1:99999/"`: what a variable made of the address, and `pass` in `stream {}`.
 fn is_address_error(message: &[u8], context: Context) -> bool {
-    if !matches!(context.level, Some(crate::observation::Level::Error) | None) {
+    if !is_error(context) {
         return false;
     }
     const PLACES: [&[u8]; 2] = [b" in upstream \"", b" in pass \""];

@@ -1,0 +1,68 @@
+//! The exporter itself: the built binary.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::http::{self, Address, Response};
+use super::lab::{Lab, free_port};
+use super::process::Process;
+
+/// The running exporter.
+#[derive(Debug)]
+pub struct Exporter {
+    /// The process.
+    pub process: Process,
+    address: Address,
+}
+
+impl Exporter {
+    /// Starts `serve` on a free port and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start<A: AsRef<OsStr>>(lab: &Lab, arguments: impl IntoIterator<Item = A>) -> Self {
+        let address = Address::loopback(free_port());
+        let mut process = Process::start(
+            "nginx-502-exporter",
+            Command::new(binary()).args(["--web.listen-address", &address.to_string()]).args(arguments),
+            &lab.path("exporter.log"),
+        );
+        process.wait_until_ready(lab, || http::get(&address, "/metrics").is_ok_and(|answer| answer.status == 200));
+        Self { process, address }
+    }
+
+    /// Follows one nginx error log from its start.
+    pub fn following(lab: &Lab, error_log: &Path) -> Self {
+        Self::start(lab, [OsStr::new("--nginx.error-log"), error_log.as_os_str(), OsStr::new("--log.from-start")])
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// `/metrics`, as Prometheus' text format.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn metrics(&self) -> Response {
+        http::get(&self.address, "/metrics").unwrap_or_else(|error| panic!("/metrics: {error}"))
+    }
+
+    /// The value of one series, written as in the exposition: `name` or `name{label="value"}`.
+    pub fn value(&self, series: &str) -> Option<f64> {
+        self.metrics().text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+}
+
+/// The built binary: cargo tells tests where it is; an example finds it one folder up.
+pub fn binary() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_nginx-502-exporter").map_or_else(
+        || {
+            let example = std::env::current_exe().expect("our own path");
+            example.ancestors().nth(2).expect("target/<profile>/examples/<name>").join("nginx-502-exporter")
+        },
+        PathBuf::from,
+    )
+}
