@@ -22,9 +22,8 @@ pub fn nginx_entry(bytes: &[u8]) {
     assert_eq!(halves, whole, "a log that comes in two pieces, cut at byte {middle}, says the same");
 }
 
-/// Where an entry begins, and what it says. Not where it ends: a line that is no entry's can go to the entry before it or
-/// stand alone, depending on whether it had come when that entry was complete.
-type Found = (usize, Verdict);
+/// Where an entry begins, how long it is, and what it says.
+type Found = (usize, usize, Verdict);
 
 /// Scans a log of which more and more is there; each hand begins where the log begins.
 fn scan(hands: &[(&[u8], More)]) -> (Vec<Found>, usize) {
@@ -39,7 +38,7 @@ fn scan(hands: &[(&[u8], More)]) -> (Vec<Found>, usize) {
                 let feeds = own.iter().filter(|&&byte| byte == b'\n').count();
                 let open = usize::from(!own.ends_with(b"\n"));
                 assert_eq!(lines as usize, feeds + open, "lines of {}", own.escape_ascii());
-                found.push((at, entry.verdict));
+                found.push((at, own.len(), entry.verdict));
                 at += own.len();
             }
             Piece::Foreign(own) => at += own.len(),
