@@ -23,10 +23,12 @@ pub(crate) struct Usage {
     pub(crate) peak_memory: u64,
 }
 
-/// Runs `program` on `core` to its end. Its standard output is thrown away.
+/// Runs `program` on `core` to its end. Its standard output goes to a file: grep(1) stops at the
+/// first match where it sees that it is thrown away.
 pub(crate) fn run(core: usize, program: &OsStr, arguments: &[&OsStr]) -> Result<Usage> {
+    let out = tempfile::tempfile()?;
     let begun = Instant::now();
-    let mut child = pinned(core, program, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut child = pinned(core, program, arguments).stdout(out).stderr(Stdio::null()).spawn()?;
     let pid = Pid::from_child(&child);
     let ended = AtomicBool::new(false);
     let (wall, peak_memory) = std::thread::scope(|scope| -> Result<_> {
