@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::action;
 use super::classify::{self, Context};
-use super::fields::{self, Agreement, Tail};
+use super::fields::{self, Agreement, Request, Tail};
 use super::locate::{Located, Shape};
 use super::{errno, peer, php};
 use crate::observation::{Entry, Fields, Phase, Protocol, Source, UpstreamClass, Verdict};
@@ -29,18 +29,20 @@ pub(super) fn find_tail(text: &[u8]) -> Option<Found<'_>> {
     static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(CLIENT));
     let record = text.starts_with(php::OPENER);
     let mut fallback: Option<Found<'_>> = None;
-    for at in FINDER.find_iter(text).take(CANDIDATES) {
-        let Some(message) = text.get(..at).and_then(message_before) else { continue };
-        if record && !ends_record(message) {
-            continue;
-        }
-        let tail = fields::read(text.get(at + CLIENT.len()..)?);
-        let found = Found { message, tail };
-        if tail.agreement == Agreement::Whole {
-            return Some(found);
-        }
-        if fallback.is_none_or(|earlier| earlier.tail.agreement < tail.agreement) {
-            fallback = Some(found);
+    for request in Request::ALL {
+        for at in FINDER.find_iter(text).take(CANDIDATES) {
+            let Some(message) = text.get(..at).and_then(message_before) else { continue };
+            if record && !ends_record(message) {
+                continue;
+            }
+            let tail = fields::read(text.get(at + CLIENT.len()..)?, request);
+            let found = Found { message, tail };
+            if tail.agreement == Agreement::Whole {
+                return Some(found);
+            }
+            if fallback.is_none_or(|earlier| earlier.tail.agreement < tail.agreement) {
+                fallback = Some(found);
+            }
         }
     }
     fallback

@@ -165,3 +165,6 @@ fn record_end(bytes: &[u8], from: usize, more: More) -> RecordEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
