@@ -271,14 +271,20 @@ fn is_address_error(message: &[u8], context: Context) -> bool {
         return false;
     }
     const PLACES: [&[u8]; 2] = [b" in upstream \"", b" in pass \""];
-    let Some(at) = PLACES.iter().find_map(|place| memchr::memmem::find(message, place)) else { return false };
     // The reason is one of ngx_parse_url()'s: plain words, before anything that came from outside.
-    at < 64 && message.get(..at).is_some_and(|reason| reason.iter().all(|b| b.is_ascii_alphanumeric() || *b == b' '))
+    let Some(quote) = memchr::memchr(b'"', message.get(..message.len().min(80)).unwrap_or_default()) else {
+        return false;
+    };
+    let reason = message.get(..=quote).unwrap_or_default();
+    PLACES.iter().any(|place| {
+        let words = reason.strip_suffix(*place);
+        words.is_some_and(|words| words.iter().all(|b| b.is_ascii_alphanumeric() || *b == b' '))
+    })
 }
 
 /// `name could not be resolved (3: Host not found)`: the name is one word, so a quoted path cannot pose as it.
 fn is_unresolved(message: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(message, b" could not be resolved (") else { return false };
-    let name = message.get(..at).unwrap_or_default();
+    let before_code = memchr::memrchr(b'(', message).and_then(|at| message.get(..at));
+    let Some(name) = before_code.and_then(|text| text.strip_suffix(b" could not be resolved ")) else { return false };
     !name.is_empty() && (!name.contains(&b' ') || message.starts_with(b"service "))
 }
