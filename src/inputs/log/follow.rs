@@ -27,9 +27,6 @@ mod siblings;
 mod watch;
 mod worker;
 
-#[cfg(test)]
-mod tests;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
