@@ -7,28 +7,48 @@ use nginx_502_exporter::cli::explain::{Style, run};
 use nginx_502_exporter::config::Source;
 use nginx_502_exporter::inputs::log::More;
 use nginx_502_exporter::inputs::log::nginx_error::{Piece, Scanner, parse};
-use nginx_502_exporter::observation::Entry;
+use nginx_502_exporter::observation::{Entry, Verdict};
 
-/// An entry, and a log of them: nothing is invented, and nothing is lost.
+/// An entry, and a log of them: nothing is invented, nothing is lost, and it does not matter in which pieces it comes.
 pub fn nginx_entry(bytes: &[u8]) {
     borrowed_from(bytes, &parse(bytes));
 
-    let mut at = 0;
-    let taken = Scanner::default().scan(bytes, More::Never, |piece| match piece {
-        Piece::Entry(entry, own, lines) => {
-            borrowed_from(own, &entry);
-            let feeds = own.iter().filter(|&&byte| byte == b'\n').count();
-            let open = usize::from(!own.ends_with(b"\n"));
-            assert_eq!(lines as usize, feeds + open, "lines of {}", own.escape_ascii());
-            at += own.len();
-        }
-        Piece::Foreign(own) => at += own.len(),
-        // The same bytes come once more, as skipped ones.
-        Piece::Overlong(_) => {}
-        Piece::Skipped(length) => at += length,
-    });
-    assert_eq!(at, taken, "pieces are what was taken");
+    let (whole, taken) = scan(&[(bytes, More::Never)]);
     assert_eq!(taken, bytes.len(), "every byte belongs to a piece");
+
+    let middle = bytes.first().map_or(0, |&first| usize::from(first) * bytes.len() / 256);
+    let (front, _) = bytes.split_at(middle);
+    let (halves, _) = scan(&[(front, More::Expected), (bytes, More::Never)]);
+    assert_eq!(halves, whole, "a log that comes in two pieces, cut at byte {middle}, says the same");
+}
+
+/// Where an entry begins, how long it is, and what it says.
+type Found = (usize, usize, Verdict);
+
+/// Scans a log of which more and more is there; each hand begins where the log begins.
+fn scan(hands: &[(&[u8], More)]) -> (Vec<Found>, usize) {
+    let mut scanner = Scanner::default();
+    let mut found = Vec::new();
+    let mut at = 0;
+    for &(bytes, more) in hands {
+        let from = at;
+        let taken = scanner.scan(&bytes[from..], more, |piece| match piece {
+            Piece::Entry(entry, own, lines) => {
+                borrowed_from(own, &entry);
+                let feeds = own.iter().filter(|&&byte| byte == b'\n').count();
+                let open = usize::from(!own.ends_with(b"\n"));
+                assert_eq!(lines as usize, feeds + open, "lines of {}", own.escape_ascii());
+                found.push((at, own.len(), entry.verdict));
+                at += own.len();
+            }
+            Piece::Foreign(own) => at += own.len(),
+            // The same bytes come once more, as skipped ones.
+            Piece::Overlong(_) => {}
+            Piece::Skipped(length) => at += length,
+        });
+        assert_eq!(at, from + taken, "pieces are what was taken");
+    }
+    (found, at)
 }
 
 /// Every part of an entry is a part of the bytes it was read from.
