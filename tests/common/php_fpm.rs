@@ -44,7 +44,7 @@ impl PhpFpm {
             Command::new(executable()).arg("--nodaemonize").arg("--fpm-config").arg(file),
             &folder.join("fpm-output.log"),
         );
-        process.wait_until_ready(lab, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        process.wait_until_ready(lab, |_| std::os::unix::net::UnixStream::connect(&socket).is_ok());
         Self { process, socket, documents, log }
     }
 

@@ -12,6 +12,7 @@ use crate::common::faults::{Peer, Step, Wire};
 use crate::common::http::{Address, Connection, Request};
 use crate::common::lab::{Lab, free_port};
 use crate::common::nginx::{Nginx, NginxConfig, Served};
+use crate::counters;
 
 /// How long nginx may take to have logged a request that the client has the answer of.
 const LOGGED: Duration = Duration::from_secs(10);
@@ -299,7 +300,8 @@ fn counts(entry: &Entry<'_>) -> bool {
     !matches!(entry.verdict, Verdict::Client | Verdict::Other)
 }
 
-/// Puts all cases into one nginx, sends their requests one after another and compares.
+/// Puts all cases into one nginx, sends their requests one after another and compares, first what we make of the log,
+/// then what the exporter serves.
 ///
 /// # Panics
 /// When any case does not come out as expected; all of them are listed, with nginx's lines.
@@ -335,4 +337,5 @@ pub fn run(lab: &Lab, http: &str, cases: &[Case]) {
         }
     }
     assert!(failures.is_empty(), "\n{failures}");
+    counters::compare(lab, &nginx, cases);
 }

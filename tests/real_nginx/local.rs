@@ -34,7 +34,7 @@ pub fn cases(lab: &Lab) -> Vec<Case> {
         static_file("limit-second", "limit_req zone=slow;").fails_locally("limiting requests", RateLimited),
         fine("limit-delayed-first")
             .with("limit_req zone=quick burst=5;")
-            .with_outside("limit_req_zone $server_name zone=quick:32k rate=2r/s;"),
+            .with_outside("limit_req_zone $server_name zone=quick:32k rate=30r/m;"),
         fine("limit-delayed").with("limit_req zone=quick burst=5;").fails_locally("delaying request", RateLimited),
         // The location asks itself, and so is served twice at a time.
         static_file("limit-connections", &format!("limit_conn all 1; proxy_pass http://unix:{};", own_socket(lab)))
