@@ -83,9 +83,14 @@ fn prefixed_logs_split_at_every_head() {
 fn lines_of_other_programs_are_foreign() {
     let log = format!("hello\n{}\n\nworld\n{}", entry(REFUSED), entry(REFUSED));
     let found = entries(log.as_bytes());
-    let foreign: Vec<_> =
-        found.iter().filter(|(entry, _)| entry.source == crate::observation::Source::Unrecognised).collect();
-    assert_eq!(foreign.len(), 1, "the first line; what follows an entry may continue it");
+    let foreign: Vec<_> = found
+        .iter()
+        .filter(|(entry, line)| {
+            entry.source == crate::observation::Source::Unrecognised && !line.trim_ascii().is_empty()
+        })
+        .map(|(entry, _)| entry.message)
+        .collect();
+    assert_eq!(foreign, [b"hello", b"world"], "also what follows a complete entry");
     assert_eq!(found.iter().filter(|(entry, _)| entry.verdict.kind() == Kind::Upstream).count(), 2);
 }
 
@@ -124,10 +129,10 @@ fn in_whatever_pieces_a_log_comes_its_entries_are_the_same() {
         let mut held: Vec<u8> = Vec::new();
         let mut found = Vec::new();
         let mut feed = |held: &mut Vec<u8>, more| {
-            let taken = scanner.scan(held, more, |piece| {
-                if let super::super::Piece::Entry(entry, ..) = piece {
-                    found.push(name(&entry));
-                }
+            let taken = scanner.scan(held, more, |piece| match piece {
+                super::super::Piece::Entry(entry, ..) => found.push(name(&entry)),
+                super::super::Piece::Foreign(_) => found.push("other"),
+                super::super::Piece::Overlong(_) | super::super::Piece::Skipped(_) => {}
             });
             held.drain(..taken);
         };
