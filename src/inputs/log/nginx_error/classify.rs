@@ -2,7 +2,7 @@
 //! nginx's source prints. Numbers decide, never the words behind them.
 
 use super::action::Action;
-use super::errno::{self, linux};
+use super::errno::linux;
 use super::{php, upstream};
 use crate::observation::{Level, LocalClass, Phase, Verdict};
 
@@ -13,6 +13,8 @@ pub(super) struct Context {
     pub(super) level: Option<Level>,
     /// What stood behind ` while `.
     pub(super) action: Option<Action>,
+    /// The error number, as Linux counts them.
+    pub(super) errno: Option<u16>,
     /// An `upstream:` field follows: a peer or group had been chosen.
     pub(super) has_upstream: bool,
     /// Fields follow: the entry is about a connection.
@@ -144,7 +146,7 @@ fn by_exit(message: &[u8]) -> Option<LocalClass> {
 }
 
 fn by_errno(message: &[u8], context: Context) -> Option<LocalClass> {
-    let number = errno::to_linux(errno::find(message)?);
+    let number = context.errno?;
     let resolving = context.phase() == Some(Phase::Resolving);
     let is_telling = matches!(
         number,

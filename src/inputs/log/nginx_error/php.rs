@@ -13,10 +13,12 @@ pub(super) const OPENER: &[u8] = b"FastCGI sent in stderr: \"";
 
 const MESSAGE: &[u8] = b"PHP message: ";
 
+static MESSAGES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(MESSAGE));
+
 /// The kind of each message of a record, in order.
 pub(super) fn kinds(record: &[u8]) -> impl Iterator<Item = PhpKind> {
     let record = record.strip_suffix(b"\"").unwrap_or(record);
-    let mut glued = memmem::find_iter(record, MESSAGE);
+    let mut glued = MESSAGES.find_iter(record);
     let first = glued.next();
     let leading = record.get(..first.unwrap_or(record.len())).unwrap_or_default();
     // Before the first message stands FPM's own word, the text of another FastCGI program, or the rest of a message that

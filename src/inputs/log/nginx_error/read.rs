@@ -68,9 +68,11 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
     let (message, action) = action::split(found.map_or(text, |found| found.message));
     let tail = found.map(|found| found.tail);
     let fields = tail.map_or_else(Fields::default, |tail| tail.fields);
+    let errno = errno::find(message);
     let context = Context {
         level: located.level,
         action,
+        errno: errno.map(errno::to_linux),
         has_upstream: fields.upstream.is_some(),
         has_fields: tail.is_some(),
         mail: tail.is_some_and(|tail| is_mail(text, tail)),
@@ -87,7 +89,7 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
             (Some(upstream), _) => peer::protocol(upstream),
             (None, _) => None,
         },
-        errno: is_errno_bearing(verdict).then(|| errno::find(message)).flatten(),
+        errno: errno.filter(|_| is_errno_bearing(verdict)),
         message,
         fields,
     }
@@ -107,8 +109,9 @@ pub(super) fn is_telling(line: &[u8]) -> bool {
 
 /// The mail proxy writes its upstream without quotes, after the login.
 fn is_mail(text: &[u8], tail: Tail<'_>) -> bool {
-    tail.agreement != Agreement::Whole && memmem::find(text, b", login: \"").is_some()
-        || tail.fields.server.is_some_and(|server| memmem::find(server, b", upstream: ").is_some())
+    let in_server = |server: &[u8]| server.contains(&b',') && memmem::find(server, b", upstream: ").is_some();
+    (tail.agreement != Agreement::Whole && memmem::find(text, b", login: \"").is_some())
+        || tail.fields.server.is_some_and(in_server)
 }
 
 /// The phase to report: that of the action, or what the message itself says nginx was doing.
