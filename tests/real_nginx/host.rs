@@ -16,11 +16,11 @@ use nginx_502_exporter::observation::UpstreamClass::{
 use nginx_502_exporter::observation::{UpstreamClass, Verdict};
 use rustix::process::{Signal, kill_process};
 
-use crate::case::counted;
 use crate::common::faults::Step::{Hang, ReadRequest, Reset};
 use crate::common::faults::{Peer, Wire};
 use crate::common::http::{Connection, Request};
 use crate::common::{Lab, Nginx, NginxConfig};
+use crate::run::counted;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
