@@ -180,5 +180,9 @@ fn a_peer_from_a_forged_line_never_reaches_a_command() {
 fn a_failed_subrequest_says_what_auth_request_makes_of_it() {
     let mut entry = entry(Verdict::Upstream(UpstreamClass::ConnectRefused), Some(Protocol::Http));
     entry.fields.subrequest = Some(b"/auth");
-    assert!(guide(&entry, None).caveat.is_some_and(|caveat| caveat.contains("/auth") && caveat.contains("500")));
+    assert!(
+        guide(&entry, None)
+            .caveat
+            .is_some_and(|caveat| caveat.contains("/auth: behind auth_request the client gets 500"))
+    );
 }

@@ -79,31 +79,24 @@ fn grow(bytes: &[u8], mut length: usize, located: Located, more: More) -> Step {
             RecordEnd::Nowhere => {}
         }
     }
-    let mut open = is_open(bytes.get(..length).unwrap_or_default(), located);
-    loop {
+    // What follows an entry that is complete is never its own: else it would depend on whether it had come already.
+    while is_open(bytes.get(..length).unwrap_or_default(), located) {
         let rest = bytes.get(length..).unwrap_or_default();
         let Some(end) = line_end(rest, more) else {
-            // Nothing, or a part of a line: only an entry that is open can own it.
-            return if open && more == More::Expected && length < LONGEST_ENTRY {
-                Step::Wait
-            } else {
-                Step::Entry { length, lines, located }
-            };
+            if more == More::Expected && length < LONGEST_ENTRY {
+                return Step::Wait;
+            }
+            break;
         };
         let line = rest.get(..end).unwrap_or_default();
-        if starts_another(line, open) || length + end >= LONGEST_ENTRY {
-            return Step::Entry { length, lines, located };
+        // What a module logged into an open entry is its own text, however telling: only a head begins another.
+        if locate::anywhere(line).is_some() || length + end >= LONGEST_ENTRY {
+            break;
         }
         length += (end + 1).min(rest.len());
         lines += 1;
-        open = open && is_open(bytes.get(..length).unwrap_or_default(), located);
     }
-}
-
-/// Whether a line after an entry begins another one. What a module logged into an open entry is its own text, however
-/// telling: there only a head counts.
-fn starts_another(line: &[u8], open: bool) -> bool {
-    locate::anywhere(line).is_some() || (!open && headless(line).is_some())
+    Step::Entry { length, lines, located }
 }
 
 /// Whether the entry so far lacks its end.
