@@ -7,16 +7,18 @@ use nginx_502_exporter::observation::UpstreamClass::{
 };
 use nginx_502_exporter::observation::{PhpKind, Verdict};
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::Lab;
 use crate::common::faults::Step::{Close, Hang, ReadRequest, Reset, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::fastcgi::{END_REQUEST, STDERR, STDOUT, answer, record, record_with};
+use crate::pass::Pass;
+use crate::run::run;
 
 #[test]
 fn failures_of_fastcgi_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {

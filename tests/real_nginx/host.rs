@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use nginx_502_exporter::observation::LocalClass::{
-    self, BindFailed, ConfigInvalid, FileDescriptorLimitLow, FilesExhausted, ResolverUnreachable,
+    self, BindFailed, ConfigInvalid, FileDescriptorLimitLow, FilesExhausted, MemoryExhausted, ResolverUnreachable,
     SharedMemoryExhausted, TempFileDenied, TempFileNoSpace, WorkerConnectionsExhausted, WorkerCrashed, WorkerKilled,
 };
 use nginx_502_exporter::observation::UpstreamClass::{
@@ -16,11 +16,11 @@ use nginx_502_exporter::observation::UpstreamClass::{
 use nginx_502_exporter::observation::{UpstreamClass, Verdict};
 use rustix::process::{Signal, kill_process};
 
-use crate::case::counted;
 use crate::common::faults::Step::{Hang, ReadRequest, Reset};
 use crate::common::faults::{Peer, Wire};
 use crate::common::http::{Connection, Request};
 use crate::common::{Lab, Nginx, NginxConfig};
+use crate::run::counted;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -100,6 +100,19 @@ fn exhausted_file_descriptors_are_recognised() {
         nginx.has_logged("Too many open files")
     });
     expect_local(&lab, &nginx, "failed (24", FilesExhausted);
+}
+
+#[test]
+fn exhausted_memory_is_recognised() {
+    let lab = Lab::new();
+    let config = NginxConfig {
+        before: Some("ulimit -v 400000".to_owned()),
+        http: "client_header_buffer_size 1024m;".to_owned(),
+        ..NginxConfig::default()
+    };
+    let nginx = Nginx::start(&lab, &config);
+    Request::get("/").send(&nginx.address()).expect_err("nginx has no memory to read it");
+    expect_local(&lab, &nginx, "malloc(1073741824) failed (12", MemoryExhausted);
 }
 
 #[test]

@@ -10,17 +10,19 @@ use nginx_502_exporter::observation::Phase::{Connecting, ReadingBody};
 use nginx_502_exporter::observation::UpstreamClass::ConnectRefused;
 use nginx_502_exporter::observation::Verdict;
 
-use crate::case::{Case, Pass, counted, run};
+use crate::case::Case;
 use crate::common::faults::Step::{Close, Hang, ReadRequest, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::{HTTP_OK, Peer, Wire};
 use crate::common::http::{Connection, Request};
 use crate::common::{Lab, Nginx, NginxConfig};
+use crate::pass::Pass;
+use crate::run::{counted, run};
 
 #[test]
 fn failures_of_nginx_itself_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {

@@ -11,12 +11,14 @@ use nginx_502_exporter::observation::UpstreamClass::{
 };
 use nginx_502_exporter::observation::Verdict;
 
-use crate::case::{Case, Pass, counted, run};
+use crate::case::Case;
 use crate::common::faults::Step::{AwaitRequest, Close, Hang, ReadRequest, RefuseData, Reset, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::dns::{DnsServer, Reply};
 use crate::common::faults::{HTTP_OK, Peer, Step, Wire};
 use crate::common::{Lab, Nginx, NginxConfig};
+use crate::pass::Pass;
+use crate::run::{counted, run};
 
 /// A header that announces ten bytes, and four of them.
 const CUT_BODY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour";
@@ -27,7 +29,7 @@ const READ_TIMEOUT: &str = "proxy_read_timeout 200ms;";
 #[test]
 fn failures_of_http_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 #[test]

@@ -6,16 +6,18 @@ use nginx_502_exporter::observation::UpstreamClass::{
     NoLiveUpstreams, ResetInBody, TlsHandshakeFailed,
 };
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::Lab;
 use crate::common::faults::Step::{Hang, ReadRequest, Reset, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::dns::{DnsServer, Reply};
+use crate::pass::Pass;
+use crate::run::run;
 
 #[test]
 fn failures_of_stream_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {
