@@ -103,13 +103,12 @@ impl Scene {
             Box::new(Lines { file, lines: Arc::clone(&lines), read: FileDelta::default() })
         };
         let (sink, receiver) = Sink::channel();
-        let expects_health = !options.patterns.is_empty();
+        let inputs: Vec<_> = options.patterns.iter().map(|pattern| format!("nginx_error_log:{pattern}")).collect();
         self.follower = Some(Follower::start(options, Box::new(make), sink).unwrap());
         self.receiver = Some(receiver);
         self.health.clear();
-        if expects_health {
-            self.wait("first health", |scene| !scene.health.is_empty());
-        }
+        let said = |scene: &Self, input: &String| scene.health.iter().any(|health| *health.input == **input);
+        self.wait("first health", |scene| inputs.iter().all(|input| said(scene, input)));
     }
 
     pub(crate) fn follow(&mut self, patterns: &[&str]) {
@@ -132,7 +131,7 @@ impl Scene {
     }
 
     pub(crate) fn wait(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(8);
         loop {
             self.receive();
             if condition(self) {

@@ -104,18 +104,25 @@ impl Positions {
         self.closed.get(&id).map(|(_, position)| position)
     }
 
-    /// The file that had that name when it was last followed.
+    /// The names under which the process before this one was reading when it ended.
+    pub(super) fn names(&self) -> impl Iterator<Item = &PathBuf> {
+        self.left_over().map(|position| &position.path)
+    }
+
+    fn left_over(&self) -> impl Iterator<Item = &Position> {
+        self.closed.values().map(|(_, position)| position).filter(|position| position.state != State::Closed)
+    }
+
+    /// The file that had that name when the process before this one ended; in the middle of a rotation, one that had
+    /// had it.
     pub(super) fn last_under(&self, name: &Path) -> Option<Identity> {
-        self.closed
-            .values()
-            .find(|(_, position)| position.state == State::Named && position.path == name)
-            .map(|(_, last)| last.id)
+        let of_name = self.left_over().filter(|position| position.path == name);
+        of_name.min_by_key(|position| position.state != State::Named).map(|position| position.id)
     }
 
     /// The files that were being read under that name when the process before this one ended.
     pub(super) fn inherited(&self, name: &Path) -> BTreeSet<Identity> {
-        let of_name = self.closed.values().map(|(_, position)| position).filter(|position| position.path == name);
-        of_name.filter(|position| position.state != State::Closed).map(|position| position.id).collect()
+        self.left_over().filter(|position| position.path == name).map(|position| position.id).collect()
     }
 
     /// What is left of [`Self::inherited`] could not be found.
