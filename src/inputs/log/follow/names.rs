@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::file::{LogFile, Start, is_at};
 use super::health::Reporter;
-use super::pattern::{MAX_NAMES, Pattern};
-use super::place::{Identity, Kind, Seen};
+use super::pattern::{MAX_NAMES, Pattern, too_many};
+use super::place::{Identity, Kind, Seen, open_regular};
 use super::position::Position;
 use super::siblings::Lost;
 use super::worker::Worker;
@@ -80,8 +80,10 @@ impl Worker {
             let found = found.into_iter().map(|path| (path, pattern.fresh, false));
             // A name that was followed may be without a file at this moment, but there is something to look for.
             let inherited = self.positions.names().filter(|path| pattern.fresh && pattern.matches(path));
-            for (path, fresh, gone) in inherited.map(|path| (path.clone(), false, true)).chain(found) {
+            let names: Vec<_> = inherited.map(|path| (path.clone(), false, true)).chain(found).collect();
+            for (path, fresh, gone) in names {
                 if self.names.len() >= MAX_NAMES && !self.names.contains_key(&path) {
+                    pattern.failure = Some(too_many(&path));
                     continue;
                 }
                 let current = self.positions.last_under(&path);
@@ -153,6 +155,11 @@ impl Worker {
     /// Opens the file a name shows, which is not open yet.
     fn open(&mut self, path: &Path, name: &mut Name, kind: Kind) -> Result<(), Failure> {
         let (file, seen) = self.root.open(path, kind)?;
+        if self.files.contains_key(&seen.id) {
+            // Between look and open the name went back to a file that is open.
+            name.current = Some(seen.id);
+            return Ok(());
+        }
         let known = self.known(&file, seen.id);
         // The same number is not the same file: that is for what was read of it to show.
         let rotated = name.current.is_some_and(|last| last != seen.id || known.is_none());
@@ -176,10 +183,8 @@ impl Worker {
             .unwrap_or_else(|| self.root.outside(path));
         let lost = Lost { now_at: &now_at, known: self.positions.inherited(path), between };
         for sibling in lost.find() {
-            let opened = File::open(&sibling).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-            let Ok((file, metadata)) = opened else { continue };
-            let seen = Seen { id: Identity::from(&metadata), kind: Kind::Regular, len: metadata.len(), born: None };
-            if !metadata.is_file() || self.files.contains_key(&seen.id) {
+            let Ok((file, seen)) = open_regular(&sibling) else { continue };
+            if self.files.contains_key(&seen.id) {
                 continue;
             }
             match self.known(&file, seen.id) {

@@ -7,7 +7,7 @@ use glob::{MatchOptions, Pattern as Glob};
 use super::place::{Root, failure};
 use crate::observation::{Failure, FailureReason};
 
-/// More names than this one pattern does not bring.
+/// More names than this are not followed.
 pub(super) const MAX_NAMES: usize = 512;
 
 /// `*` stays within a directory. A leading dot is left to [`is_log`]: the crate's own check panics on names that are no
@@ -74,7 +74,8 @@ impl Pattern {
         for path in paths {
             match path {
                 Ok(path) if !is_log(&path) => {}
-                Ok(_) if names.len() == MAX_NAMES => return Ok(names),
+                // One too many, for it to be noticed.
+                Ok(_) if names.len() > MAX_NAMES => return Ok(names),
                 Ok(path) => names.push(root.inside(&path)),
                 Err(error) => refused = Some(failure(Path::new(&self.text), error.error())),
             }
@@ -88,6 +89,12 @@ impl Pattern {
     fn failed(&self, reason: FailureReason, detail: &str) -> Failure {
         Failure { reason, what: self.text.as_str().into(), detail: detail.into() }
     }
+}
+
+/// The failure to say when there are more than [`MAX_NAMES`]; `name` is the first that is left out.
+pub(super) fn too_many(name: &Path) -> Failure {
+    let detail = format!("more than {MAX_NAMES} logs: this one and others are not followed").into();
+    Failure { reason: FailureReason::Io, what: name.to_string_lossy().into(), detail }
 }
 
 /// Whether a name a glob found can be a log: not hidden, not compressed by rotation.

@@ -7,9 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::place::Identity;
+use super::place::{Identity, open_regular};
 
 /// So many bytes before a place must be the same for it to be the same place. More than an nginx entry can have, less
 /// than which equal lines of equal length would look alike after a truncation.
@@ -179,9 +180,7 @@ impl Positions {
 }
 
 fn read(file: &Path) -> io::Result<Saved> {
-    // Not to be stopped by a named pipe without a writer.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
+    let (opened, _) = open_regular(file)?;
     let saved = serde_json::from_reader(io::Read::take(io::BufReader::new(opened), MAX_FILE))?;
     Ok(saved)
 }
@@ -189,7 +188,10 @@ fn read(file: &Path) -> io::Result<Saved> {
 fn write(file: &Path, saved: &Saved) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".tmp");
-    let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(flags);
+    let mut written = options.open(&beside)?;
     written.write_all(&serde_json::to_vec(saved)?)?;
     std::fs::rename(&beside, file)
 }
