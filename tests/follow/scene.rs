@@ -19,7 +19,8 @@ use nginx_502_exporter::observation::{
 /// So many bytes of each line are kept.
 const LINE: usize = 400;
 
-/// Takes lines as bytes, of each the beginning; a line without end when nothing more can come.
+/// Takes lines as bytes, of each the beginning; a line without end when nothing more can come. As an
+/// entry may go on in the next line, the last line waits for the next one, or for silence.
 struct Lines {
     file: Arc<str>,
     lines: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -28,7 +29,10 @@ struct Lines {
 
 impl Consumer for Lines {
     fn consume(&mut self, bytes: &[u8], more: More) -> usize {
-        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
+        let end_before = |end| memchr::memrchr(b'\n', &bytes[..end]);
+        let last = end_before(bytes.len());
+        let end = if more == More::Expected { last.and_then(end_before) } else { last };
+        let whole = end.map_or(0, |end| end + 1);
         let taken = if more == More::Never || bytes.len() - whole >= MAX_HELD_BACK { bytes.len() } else { whole };
         let mut lines = self.lines.lock().unwrap();
         for line in bytes[..taken].split_inclusive(|byte| *byte == b'\n') {
