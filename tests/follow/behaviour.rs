@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use nginx_502_exporter::inputs::log::follow::FollowOptions;
@@ -270,26 +271,28 @@ fn links_stay_within_the_root() {
     assert_eq!(&*scene.deltas[0].file, "/var/log/a.log");
 }
 
+/// How many files this process has open in a directory.
+fn open_files(dir: &Path) -> usize {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+    descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).filter(|path| path.starts_with(dir)).count()
+}
+
 #[test]
 fn rotations_leave_no_descriptor_open() {
     let mut scene = Scene::new();
     scene.append("a.log", "");
     let quick = FollowOptions { keep_rotated: Duration::ZERO, ..scene.options(&["a.log"]) };
     scene.start(quick);
-    let dir = scene.dir.path().to_owned();
-    let open = move || {
-        let descriptors = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
-        descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).filter(|path| path.starts_with(&dir)).count()
-    };
     for round in 0..100 {
         scene.append("a.log", &format!("{round}\n"));
         scene.rename("a.log", &format!("a.log.{}", round % 3));
         scene.append("a.log", "");
         scene.wait("a line", |scene| scene.lines().len() == round + 1);
     }
-    scene.wait("the old files to be closed", |_| open() == 1);
+    let dir = scene.dir.path().to_owned();
+    scene.wait("the old files to be closed", |_| open_files(&dir) == 1);
     scene.stop();
-    assert_eq!(open(), 0);
+    assert_eq!(open_files(&dir), 0);
 }
 
 #[test]
@@ -299,19 +302,60 @@ fn a_file_that_may_not_be_read_at_first_is_read_from_where_it_was_then() {
     mode(scene.dir.path().to_owned(), 0o755);
     scene.append("a.log", "old\n");
     mode(scene.path("a.log"), 0o000);
-    // Credentials are a thread's own, and passed on to the threads it starts.
-    let mut scene = std::thread::spawn(move || {
-        rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+    let mut scene = as_nobody(move || {
         scene.follow(&["a.log"]);
         scene
-    })
-    .join()
-    .unwrap();
+    });
     assert_eq!(scene.reason("a.log"), Some(Err(FailureReason::Permission)));
     scene.append("a.log", "meanwhile\n");
     mode(scene.path("a.log"), 0o644);
     scene.expect(&["meanwhile"]);
     scene.wait("health", |scene| scene.reason("a.log") == Some(Ok(())));
+}
+
+/// Credentials are a thread's own, and passed on to the threads it starts.
+fn as_nobody<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let nobody = std::thread::spawn(move || {
+        rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+        run()
+    });
+    nobody.join().unwrap()
+}
+
+#[test]
+fn where_inotify_is_refused_files_are_polled() {
+    let mut scene = Scene::new();
+    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    scene.append("a.log", "");
+    let (mut scene, taken) = as_nobody(move || {
+        let taken: Vec<_> = (0..10_000).map_while(|_| inotify::Inotify::init().ok()).collect();
+        assert!(inotify::Inotify::init().is_err());
+        scene.follow(&["a.log", "*.log"]);
+        (scene, taken)
+    });
+    drop(taken);
+    scene.append("a.log", "1\n");
+    scene.expect(&["1"]);
+    scene.append("b.log", "2\n");
+    scene.expect(&["1", "2"]);
+    scene.rename("a.log", "a.log.1");
+    scene.append("a.log", "3\n");
+    scene.append("a.log.1", "4\n");
+    scene.wait("four lines", |scene| scene.lines().len() == 4);
+}
+
+#[test]
+fn no_more_than_eight_rotated_files_are_kept_open() {
+    let mut scene = Scene::new();
+    scene.append("a.log", "");
+    scene.follow(&["a.log"]);
+    for round in 0..12 {
+        scene.append("a.log", &format!("{round}\n"));
+        scene.wait("a line", |scene| scene.lines().len() == round + 1);
+        scene.rename("a.log", &format!("a.log.{round}"));
+    }
+    let dir = scene.dir.path().to_owned();
+    scene.wait("eight files to be left", move |_| open_files(&dir) == 8);
 }
 
 #[test]
@@ -341,6 +385,8 @@ fn garbage_without_line_feeds_is_read_in_bounded_memory() {
     (0..100).for_each(|_| append(&mut file, &garbage));
     append(&mut file, "\nafter it\n");
     scene.wait("the line after it", |scene| scene.lines.lock().unwrap().ends_with(&[b"after it".to_vec()]));
+    let more = resident().saturating_sub(before);
+    assert!(more < 30 << 20, "{more} bytes more");
+    scene.stop();
     assert_eq!(scene.sum(|read| read.bytes), (100 * CHUNK + 10) as u64);
-    assert!(resident().saturating_sub(before) < 30 << 20, "{} bytes more", resident() - before);
 }

@@ -19,7 +19,8 @@ use nginx_502_exporter::observation::{
 /// So many bytes of each line are kept.
 const LINE: usize = 400;
 
-/// Takes lines as bytes, of each the beginning; a line without end when nothing more can come.
+/// Takes lines as bytes, of each the beginning; a line without end when nothing more can come. As an
+/// entry may go on in the next line, the last line waits for the next one, or for silence.
 struct Lines {
     file: Arc<str>,
     lines: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -28,7 +29,10 @@ struct Lines {
 
 impl Consumer for Lines {
     fn consume(&mut self, bytes: &[u8], more: More) -> usize {
-        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
+        let end_before = |end| memchr::memrchr(b'\n', &bytes[..end]);
+        let last = end_before(bytes.len());
+        let end = if more == More::Expected { last.and_then(end_before) } else { last };
+        let whole = end.map_or(0, |end| end + 1);
         let taken = if more == More::Never || bytes.len() - whole >= MAX_HELD_BACK { bytes.len() } else { whole };
         let mut lines = self.lines.lock().unwrap();
         for line in bytes[..taken].split_inclusive(|byte| *byte == b'\n') {
@@ -103,13 +107,12 @@ impl Scene {
             Box::new(Lines { file, lines: Arc::clone(&lines), read: FileDelta::default() })
         };
         let (sink, receiver) = Sink::channel();
-        let expects_health = !options.patterns.is_empty();
+        let inputs: Vec<_> = options.patterns.iter().map(|pattern| format!("nginx_error_log:{pattern}")).collect();
         self.follower = Some(Follower::start(options, Box::new(make), sink).unwrap());
         self.receiver = Some(receiver);
         self.health.clear();
-        if expects_health {
-            self.wait("first health", |scene| !scene.health.is_empty());
-        }
+        let said = |scene: &Self, input: &String| scene.health.iter().any(|health| *health.input == **input);
+        self.wait("first health", |scene| inputs.iter().all(|input| said(scene, input)));
     }
 
     pub(crate) fn follow(&mut self, patterns: &[&str]) {
@@ -132,7 +135,7 @@ impl Scene {
     }
 
     pub(crate) fn wait(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(8);
         loop {
             self.receive();
             if condition(self) {

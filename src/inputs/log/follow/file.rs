@@ -174,7 +174,6 @@ impl LogFile {
                 }
             }
         };
-        let full = read == buffer.len();
         let bytes = buffer.get(..read).unwrap_or_default();
         let Some(new) = bytes.strip_prefix(self.recent.as_slice()) else { return Ok(Found::Cut) };
         if new.is_empty() {
@@ -190,8 +189,9 @@ impl LogFile {
         self.recent.shrink_to(8 * CONTEXT);
         self.last_bytes = Instant::now();
         self.settle_at = (self.held > 0).then(|| self.last_bytes + SILENCE);
-        // A short read of a file is its end for now. A pipe is empty when it says so.
-        Ok(if full || self.kind == Kind::Pipe { Found::More } else { Found::End })
+        // Little to read is the end for now: not to run after a writer line by line. Some file systems never fill a
+        // large buffer. A pipe is empty when it says so.
+        Ok(if new.len() >= BUFFER / 4 || self.kind == Kind::Pipe { Found::More } else { Found::End })
     }
 
     /// How many of `bytes` the consumer has taken.
