@@ -89,7 +89,7 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
             (Some(upstream), _) => peer::protocol(upstream),
             (None, _) => None,
         },
-        errno: errno.filter(|_| is_errno_bearing(verdict)),
+        errno: errno.filter(|_| is_errno_bearing(message, verdict)),
         message,
         fields,
     }
@@ -123,9 +123,10 @@ fn phase(verdict: Verdict, context: Context) -> Option<Phase> {
 }
 
 /// In these the number in parentheses is the resolver's or OpenSSL's, not the operating system's.
-const fn is_errno_bearing(verdict: Verdict) -> bool {
-    !matches!(
+fn is_errno_bearing(message: &[u8], verdict: Verdict) -> bool {
+    let is_others = matches!(
         verdict,
         Verdict::Upstream(UpstreamClass::DnsNotResolved | UpstreamClass::TlsVerifyFailed) | Verdict::Php(_)
-    )
+    );
+    !is_others && !message.starts_with(b"DNS error (")
 }

@@ -103,6 +103,8 @@ fn of_upstream(message: &[u8], context: Context) -> Option<Verdict> {
     let phase = context.phase();
     let class = match said.first()? {
         b't' if starts(b"timed out") => return timed_out(context),
+        // Said by the filters of the body only, whatever nginx was doing when it began (unbuffered, it never says).
+        b'p' if starts(b"prematurely closed FastCGI request") => Class::ClosedInBody,
         b'p' if starts(b"prematurely closed ") => closed(phase),
         b'p' if starts(b"prematurely sent response") => Class::ResponseInvalid,
         b'c' if starts(b"closed prematurely ") || starts(b"closed connection") => {
