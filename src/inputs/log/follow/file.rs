@@ -272,14 +272,13 @@ impl LogFile {
         !self.pending && !self.behind && since.elapsed() >= time
     }
 
-    pub(super) fn is_unlinked(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    /// When bytes came last, or the file was opened.
+    pub(super) fn last_bytes(&self) -> Instant {
+        self.last_bytes
     }
 
-    /// Where the file stands in the file system now, as the kernel tells.
-    pub(super) fn real_path(&self) -> Option<PathBuf> {
-        use std::os::fd::AsRawFd;
-        std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
+    pub(super) fn is_unlinked(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {

@@ -18,8 +18,9 @@ use crate::observation::{Failure, FailureReason};
 /// A name may be without a file for so long, in the middle of a rotation, before that is said.
 const MISSING_GRACE: Duration = Duration::from_secs(5);
 
-/// Files kept open per name after they lost it. More means that rotation is faster than reading.
-const MAX_NAMELESS: usize = 8;
+/// Files kept open after they lost their name: room for one rotation of as many logs as there may be, or for a log that
+/// is rotated by the second.
+const MAX_NAMELESS: usize = MAX_NAMES;
 
 /// A followed name.
 #[derive(Debug)]
@@ -127,7 +128,7 @@ impl Worker {
                     return Err(failure);
                 }
                 let since = *name.missing_since.get_or_insert_with(Instant::now);
-                self.recover(path, None, name.confirmed.replace(now).zip(Some(now)));
+                self.recover(path, name.confirmed.replace(now).zip(Some(now)));
                 if name.current.is_some_and(|id| self.files.contains_key(&id)) && since.elapsed() < MISSING_GRACE {
                     return Ok(());
                 }
@@ -170,17 +171,14 @@ impl Worker {
         };
         self.follow_file(path, (file, seen), start, rotated);
         name.current = Some(seen.id);
-        self.recover(path, Some(seen.id), name.confirmed.zip(seen.born).filter(|_| rotated));
+        self.recover(path, name.confirmed.zip(seen.born).filter(|_| rotated));
         Ok(())
     }
 
     /// Opens what had the name before and is not open: files followed by the process before this one, and files that
     /// came and went between two looks.
-    fn recover(&mut self, path: &Path, id: Option<Identity>, between: Option<(SystemTime, SystemTime)>) {
-        let now_at = id
-            .and_then(|id| self.files.get(&id))
-            .and_then(LogFile::real_path)
-            .unwrap_or_else(|| self.root.outside(path));
+    fn recover(&mut self, path: &Path, between: Option<(SystemTime, SystemTime)>) {
+        let now_at = self.root.leads_to(path);
         let lost = Lost { now_at: &now_at, known: self.positions.inherited(path), between };
         for sibling in lost.find() {
             let Ok((file, seen)) = open_regular(&sibling) else { continue };
@@ -216,36 +214,32 @@ impl Worker {
 
     /// Files that lost their name are read on until they have been quiet for long enough.
     fn part_with_files(&mut self, named: &BTreeSet<Identity>) -> Result<(), Closed> {
-        let mut nameless: BTreeMap<&Path, Vec<(Instant, Identity)>> = BTreeMap::new();
-        let mut finished = Vec::new();
+        let (mut finished, mut kept) = (Vec::new(), Vec::new());
         for file in self.files.values_mut() {
             if named.contains(&file.id) {
                 file.nameless = None;
                 continue;
             }
-            let since = *file.nameless.get_or_insert_with(Instant::now);
+            file.nameless.get_or_insert_with(Instant::now);
             // With no other file under the name, nginx may well go on writing here.
             let awaited = self.names.get(&file.name).is_some_and(|name| name.current == Some(file.id));
             if file.quiet_for(self.options.keep_rotated) && (!awaited || file.is_unlinked()) {
                 finished.push(file.id);
             } else {
-                nameless.entry(&file.name).or_default().push((since, file.id));
+                kept.push((file.last_bytes(), file.id));
             }
         }
-        for mut of_one_name in nameless.into_values() {
-            of_one_name.sort_unstable();
-            let excess = of_one_name.len().saturating_sub(MAX_NAMELESS);
-            finished.extend(of_one_name.into_iter().take(excess).map(|(_, id)| id));
-        }
+        // The longest quiet go first.
+        kept.sort_unstable();
+        let excess = kept.len().saturating_sub(MAX_NAMELESS);
+        finished.extend(kept.into_iter().take(excess).map(|(_, id)| id));
         finished.into_iter().try_for_each(|id| self.close(id, true))
     }
 
     fn watch_directories(&mut self) {
-        let parents = self.names.keys().filter_map(|path| path.parent());
-        let configured = parents.chain(self.patterns.iter().filter_map(Pattern::directory));
-        let mut directories: BTreeSet<PathBuf> = configured.map(|path| self.root.outside(path)).collect();
-        let real = self.files.values().filter(|file| file.nameless.is_none()).filter_map(LogFile::real_path);
-        directories.extend(real.filter_map(|path| Some(path.parent()?.to_owned())));
+        let names = self.names.keys().flat_map(|name| [self.root.outside(name), self.root.leads_to(name)]);
+        let mut directories: BTreeSet<PathBuf> = names.filter_map(|name| Some(name.parent()?.to_owned())).collect();
+        directories.extend(self.patterns.iter().filter_map(Pattern::directory).map(|path| self.root.outside(path)));
         self.watcher.watch_directories(directories.iter().map(PathBuf::as_path));
     }
 

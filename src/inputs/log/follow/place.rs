@@ -124,17 +124,22 @@ impl Root {
 
     /// Whether the name leads, by symlinks, to a descriptor: `/dev/stderr`, as the official container image has it.
     fn is_standard_stream(&self, name: &Path) -> bool {
-        let mut name = name.to_owned();
-        for _ in 0..8 {
-            let by_descriptor = ["/proc", "/dev/fd"].iter().any(|start| name.starts_with(start));
-            if by_descriptor || ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|link| name == Path::new(link))
-            {
-                return true;
-            }
-            let Ok(target) = self.outside(&name).read_link() else { return false };
-            name = name.parent().map_or_else(|| target.clone(), |parent| parent.join(&target));
-        }
-        false
+        let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+        self.hops(name).any(|hop| streams.iter().any(|stream| hop.starts_with(stream)))
+    }
+
+    /// Where the name leads by symlinks, as this process would write it.
+    pub(super) fn leads_to(&self, name: &Path) -> PathBuf {
+        self.outside(&self.hops(name).last().unwrap_or_else(|| name.to_owned()))
+    }
+
+    /// The name, what it is a symlink to, and so on.
+    fn hops(&self, name: &Path) -> impl Iterator<Item = PathBuf> {
+        let next = |name: &PathBuf| {
+            let target = self.outside(name).read_link().ok()?;
+            Some(name.parent().map_or_else(|| target.clone(), |parent| parent.join(&target)))
+        };
+        std::iter::successors(Some(name.to_owned()), next).take(8)
     }
 }
 
