@@ -7,7 +7,7 @@ use std::process::Command;
 
 use nginx_502_exporter::diagnosis::guide::{Guide, guide};
 use nginx_502_exporter::observation::{
-    Entry, Fields, Level, LocalClass, PhpKind, Protocol, Source, UpstreamClass, Verdict,
+    Entry, Fields, Level, LocalClass, PhpKind, PhpKinds, Protocol, Source, UpstreamClass, Verdict,
 };
 
 /// Messages that lead the guide into its side branches.
@@ -48,6 +48,7 @@ fn guides(protocol: Option<Protocol>) -> Vec<Guide> {
                         phase: None,
                         protocol,
                         errno,
+                        php: PhpKinds::default(),
                         message: message.as_bytes(),
                         fields: Fields { upstream: peer.map(str::as_bytes), ..Fields::default() },
                     };
@@ -212,6 +213,7 @@ fn the_larger_header_buffer_is_a_configuration_nginx_accepts() {
             phase: None,
             protocol: Some(protocol),
             errno: None,
+            php: PhpKinds::default(),
             message: b"upstream sent too big header",
             fields: Fields::default(),
         };

@@ -1,6 +1,8 @@
 use super::{ClientSaw, Guide, guide};
 use crate::diagnosis::Cause;
-use crate::observation::{Entry, Fields, Level, LocalClass, Phase, PhpKind, Protocol, Source, UpstreamClass, Verdict};
+use crate::observation::{
+    Entry, Fields, Level, LocalClass, Phase, PhpKind, PhpKinds, Protocol, Source, UpstreamClass, Verdict,
+};
 
 fn entry(verdict: Verdict, protocol: Option<Protocol>) -> Entry<'static> {
     Entry {
@@ -11,6 +13,7 @@ fn entry(verdict: Verdict, protocol: Option<Protocol>) -> Entry<'static> {
         phase: None,
         protocol,
         errno: None,
+        php: PhpKinds::default(),
         message: b"upstream timed out (110: Connection timed out)",
         fields: Fields { upstream: Some(b"x"), ..Fields::default() },
     }

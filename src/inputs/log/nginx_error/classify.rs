@@ -3,8 +3,8 @@
 
 use super::action::Action;
 use super::errno::linux;
-use super::{php, upstream};
-use crate::observation::{Level, LocalClass, Phase, Verdict};
+use super::upstream;
+use crate::observation::{Level, LocalClass, Phase, PhpKinds, Verdict};
 
 /// What is known about an entry besides its message.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,8 @@ pub(super) struct Context {
     pub(super) level: Option<Level>,
     /// What stood behind ` while `.
     pub(super) action: Option<Action>,
+    /// The PHP messages it carries.
+    pub(super) php: PhpKinds,
     /// The error number, as Linux counts them.
     pub(super) errno: Option<u16>,
     /// An `upstream:` field follows: a peer or group had been chosen.
@@ -36,8 +38,8 @@ impl Context {
 
 /// Decides what `message` (without ` while …` and fields) says.
 pub(super) fn classify(message: &[u8], context: Context) -> Verdict {
-    if let Some(stderr) = message.strip_prefix(php::OPENER) {
-        return Verdict::Php(php::worst(stderr));
+    if let Some(kind) = context.php.worst() {
+        return Verdict::Php(kind);
     }
     if message.first() == Some(&b'[') {
         // `[lua] …`, `[kong] …`: a module's own words, which may quote anything.

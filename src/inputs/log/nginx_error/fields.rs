@@ -28,6 +28,8 @@ pub(super) struct Tail<'a> {
     pub(super) agreement: Agreement,
     /// Byte counters stand at the end: the entry is `stream {}`'s.
     pub(super) stream: bool,
+    /// The entry is the mail proxy's, whose upstreams are out of scope.
+    pub(super) mail: bool,
 }
 
 /// Fields in the order nginx writes them.
@@ -66,11 +68,18 @@ impl Request {
 #[inline]
 pub(super) fn read(text: &[u8], request: Request) -> Tail<'_> {
     if let Some(fields) = usual(text) {
-        return Tail { fields, agreement: Agreement::Whole, stream: false };
+        return Tail { fields, agreement: Agreement::Whole, stream: false, mail: false };
     }
     let mut reader = Reader { text, fields: Fields::default(), stream: false, request, readings: READINGS };
     let agreement = reader.client();
-    Tail { fields: reader.fields, agreement, stream: reader.stream }
+    let mail = is_mail(text, reader.fields.server, agreement);
+    Tail { fields: reader.fields, agreement, stream: reader.stream, mail }
+}
+
+/// The mail proxy writes its upstream without quotes, after the login if there was one (`ngx_mail_log_error`).
+fn is_mail(text: &[u8], server: Option<&[u8]>, agreement: Agreement) -> bool {
+    (agreement != Agreement::Whole && memmem::find(text, b", login: \"").is_some())
+        || server.is_some_and(|server| memmem::find(server, b", upstream: ").is_some())
 }
 
 /// What nearly every entry ends in, read in one go: client, server, a request in its strict form, perhaps an upstream, host,

@@ -68,14 +68,16 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
     let (message, action) = action::split(found.map_or(text, |found| found.message));
     let tail = found.map(|found| found.tail);
     let fields = tail.map_or_else(Fields::default, |tail| tail.fields);
+    let php = message.strip_prefix(php::OPENER).map(php::kinds).unwrap_or_default();
     let errno = errno::find(message);
     let context = Context {
         level: located.level,
         action,
+        php,
         errno: errno.map(errno::to_linux),
         has_upstream: fields.upstream.is_some(),
         has_fields: tail.is_some(),
-        mail: tail.is_some_and(|tail| is_mail(text, tail)),
+        mail: tail.is_some_and(|tail| tail.mail),
     };
     let verdict = classify::classify(message, context);
     Entry {
@@ -90,6 +92,7 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
             (None, _) => None,
         },
         errno: errno.filter(|_| is_errno_bearing(message, verdict)),
+        php,
         message,
         fields,
     }
@@ -105,13 +108,6 @@ pub(super) fn is_telling(line: &[u8]) -> bool {
         Verdict::PeerDisabled | Verdict::Client => entry.fields.client.is_some(),
         Verdict::Other => false,
     }
-}
-
-/// The mail proxy writes its upstream without quotes, after the login.
-fn is_mail(text: &[u8], tail: Tail<'_>) -> bool {
-    let in_server = |server: &[u8]| server.contains(&b',') && memmem::find(server, b", upstream: ").is_some();
-    (tail.agreement != Agreement::Whole && memmem::find(text, b", login: \"").is_some())
-        || tail.fields.server.is_some_and(in_server)
 }
 
 /// The phase to report: that of the action, or what the message itself says nginx was doing.

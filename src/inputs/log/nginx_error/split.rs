@@ -4,7 +4,10 @@
 //! feeds, when a module logged a stack trace, or when a transport wrapped it. What PHP wrote can look like an entry of its
 //! own; it is taken for one only when the record it stands in is not closed behind it.
 
-use memchr::{memchr, memmem};
+use std::sync::LazyLock;
+
+use memchr::memchr;
+use memchr::memmem::Finder;
 
 use super::locate::{self, Located, Shape};
 use super::{fields, head, php, read};
@@ -121,9 +124,11 @@ fn opens_record(line: &[u8], located: Located) -> bool {
 
 /// Whether a line holds `" while …, client: `: the end of a record and the beginning of the fields.
 fn closes_record(line: &[u8]) -> bool {
-    memmem::find_iter(line, b"\" while ").any(|at| {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\" while "));
+    static FIELDS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(", client: "));
+    END.find_iter(line).any(|at| {
         let behind = line.get(at..line.len().min(at + 160)).unwrap_or_default();
-        memmem::find(behind, b", client: ").is_some()
+        FIELDS.find(behind).is_some()
     })
 }
 
