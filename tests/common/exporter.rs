@@ -23,10 +23,15 @@ impl Exporter {
     /// # Panics
     /// When it does not start.
     pub fn start<A: AsRef<OsStr>>(lab: &Lab, arguments: impl IntoIterator<Item = A>) -> Self {
+        Self::start_as(lab, &binary(), arguments)
+    }
+
+    /// The same through a program that becomes the exporter.
+    pub fn start_as<A: AsRef<OsStr>>(lab: &Lab, program: &Path, arguments: impl IntoIterator<Item = A>) -> Self {
         let address = Address::loopback(free_port());
         let mut process = Process::start(
             "nginx-502-exporter",
-            Command::new(binary()).args(["--web.listen-address", &address.to_string()]).args(arguments),
+            Command::new(program).args(["--web.listen-address", &address.to_string()]).args(arguments),
             &lab.path("exporter.log"),
         );
         process.wait_until_ready(lab, |_| http::get(&address, "/metrics").is_ok_and(|answer| answer.status == 200));
