@@ -70,3 +70,4 @@ for component in rustfmt clippy; do
     case $component in rustfmt) tool=fmt ;; *) tool=$component ;; esac
     cargo $tool --version >/dev/null 2>&1 || rustup component add --quiet $component
 done
+cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny@0.20.2

@@ -75,7 +75,11 @@ impl PhpFpm {
     }
 }
 
-fn executable() -> PathBuf {
+/// The installed PHP-FPM.
+///
+/// # Panics
+/// When there is none.
+pub fn executable() -> PathBuf {
     find(|file| {
         file.strip_prefix("php-fpm").is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
     })
