@@ -11,7 +11,7 @@ demo: ## breaks a real nginx in nine ways and shows each in Prometheus; stays up
 	@cargo run --locked --quiet --example demo -- $(if $(ONCE),--once)
 
 test: ## everything that must hold: checks, tests against the real programs, the demo
-	@scripts/install-deps.sh
+	@scripts/install-deps.sh test
 	@$(MAKE) --no-print-directory check
 	cargo test --locked
 	@$(MAKE) --no-print-directory demo ONCE=1
