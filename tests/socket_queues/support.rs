@@ -41,6 +41,11 @@ pub fn read_with(reader: &mut QueueReader, key: &ListenerKey) -> ListenerState {
     only(reader.read(&wanted([key.clone()]), SystemTime::now()))
 }
 
+/// What the text tables say, without the owner.
+pub fn read_text(key: &ListenerKey) -> ListenerState {
+    ListenerState { owner: None, ..read_with(&mut text_reader(), key) }
+}
+
 /// The one listener of a reading that was asked for one.
 pub fn only(reading: SocketReading) -> ListenerState {
     let [(_, state)]: [_; 1] = reading.listeners.try_into().expect("one listener");
@@ -60,10 +65,11 @@ pub fn figures(state: &ListenerState) -> (u64, Option<u64>, u64, Option<u64>) {
     (queue.waiting, queue.limit, state.accepted, state.abandoned)
 }
 
-/// What the text tables show of the same: no backlog, and of unix sockets no peer.
+/// What the text tables show of the same: no backlog. The owner is left out: a program that is just being started by
+/// another test holds what we hold.
 pub fn in_text(state: &ListenerState) -> ListenerState {
     let mut state = state.clone();
-    state.source = QueueSource::Procfs;
+    (state.source, state.owner) = (QueueSource::Procfs, None);
     state.queue.iter_mut().for_each(|queue| (queue.limit, queue.full) = (None, None));
     state
 }
@@ -108,8 +114,15 @@ pub fn ss(key: &ListenerKey) -> Option<(u64, u64)> {
     Some((line[at + 1].parse().ok()?, line[at + 2].parse().ok()?))
 }
 
+/// Waits until the kernel has come to these figures, and checks that `ss` sees them too. It takes its time: TCP answers
+/// later, and a program that another test just starts holds what we hold until it runs.
+pub fn settled(key: &ListenerKey, expected: (u64, Option<u64>, u64, Option<u64>)) -> ListenerState {
+    wait_for(key, |state| state.queue.is_some() && figures(state) == expected);
+    read_as_ss(key)
+}
+
 /// Reads a listener that `ss` sees the same way before and after, and checks that we do too.
-pub fn read_as_ss(key: &ListenerKey) -> ListenerState {
+fn read_as_ss(key: &ListenerKey) -> ListenerState {
     let (state, seen) = poll(DEADLINE, || {
         let before = ss(key);
         let state = read(key);

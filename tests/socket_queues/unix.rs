@@ -16,13 +16,14 @@ use nginx_502_exporter::observation::socket::{ListenerKey, ListenerState, Listen
 
 use crate::common::Lab;
 use crate::support::{
-    figures, in_text, only, read, read_as_ss, read_with, reader, text_reader, unix_key, unix_listener, wanted,
+    figures, in_text, only, read, read_text, read_with, reader, settled, text_reader, unix_key, unix_listener,
+    wait_for, wanted,
 };
 
 /// Asserts that the text tables say the same, as far as they can.
 fn text_agrees(key: &ListenerKey, state: &ListenerState) {
     let expected = ListenerState { abandoned: None, own: None, ..in_text(state) };
-    assert_eq!(read_with(&mut text_reader(), key), expected);
+    assert_eq!(read_text(key), expected);
 }
 
 #[test]
@@ -31,35 +32,35 @@ fn waiting_and_accepted_connections_are_told_apart() {
     let key = unix_key(&lab.path("a.sock"));
     let listener = unix_listener(&lab.path("a.sock"), 4);
     let connect = || UnixStream::connect(lab.path("a.sock")).unwrap();
-    assert_eq!(figures(&read_as_ss(&key)), (0, Some(4), 0, Some(0)));
+    settled(&key, (0, Some(4), 0, Some(0)));
 
     let mut clients = vec![connect(), connect(), connect()];
-    assert_eq!(figures(&read_as_ss(&key)), (3, Some(4), 0, Some(0)));
+    settled(&key, (3, Some(4), 0, Some(0)));
     let mut served = vec![listener.accept().unwrap(), listener.accept().unwrap()];
-    assert_eq!(figures(&read_as_ss(&key)), (1, Some(4), 2, Some(0)));
+    settled(&key, (1, Some(4), 2, Some(0)));
     text_agrees(&key, &read(&key));
 
     // Bytes under way, in either direction, change nothing; nor does an idle connection.
     clients[0].write_all(b"request").unwrap();
     served[0].0.write_all(b"response").unwrap();
-    assert_eq!(figures(&read_as_ss(&key)), (1, Some(4), 2, Some(0)));
+    settled(&key, (1, Some(4), 2, Some(0)));
     // Half-closed by the client, then by the server: the server holds it.
     clients[0].shutdown(Shutdown::Write).unwrap();
     served[0].0.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(figures(&read_as_ss(&key)), (1, Some(4), 2, Some(0)));
+    settled(&key, (1, Some(4), 2, Some(0)));
     // The client is gone: the server works for nobody.
     drop(clients.remove(0));
-    assert_eq!(figures(&read_as_ss(&key)), (1, Some(4), 2, Some(1)));
+    settled(&key, (1, Some(4), 2, Some(1)));
     // The waiting client is gone: it keeps waiting.
     drop(clients.pop());
-    assert_eq!(figures(&read_as_ss(&key)), (1, Some(4), 2, Some(1)));
+    settled(&key, (1, Some(4), 2, Some(1)));
     text_agrees(&key, &read(&key));
     // A process inherits a connection: it is still one.
     let _inherited = served[1].0.try_clone().unwrap();
     served.push(listener.accept().unwrap());
-    assert_eq!(figures(&read_as_ss(&key)), (0, Some(4), 3, Some(2)));
+    settled(&key, (0, Some(4), 3, Some(2)));
     drop(served.remove(0));
-    assert_eq!(figures(&read_as_ss(&key)), (0, Some(4), 2, Some(1)));
+    settled(&key, (0, Some(4), 2, Some(1)));
     text_agrees(&key, &read(&key));
 }
 
@@ -80,8 +81,7 @@ fn a_full_queue_holds_one_more_than_the_backlog() {
     };
     let clients: Vec<_> = (0..3).map(|_| connect().unwrap()).collect();
     assert_eq!(connect().unwrap_err(), rustix::io::Errno::AGAIN);
-    let state = read_as_ss(&unix_key(&path));
-    assert_eq!(figures(&state), (3, Some(2), 0, Some(0)));
+    let state = settled(&unix_key(&path), (3, Some(2), 0, Some(0)));
     assert_eq!(state.queue.unwrap().full, Some(true));
     drop(clients);
     assert_eq!(read(&unix_key(&path)).queue.unwrap().waiting, 3, "clients that went away are still in the queue");
@@ -143,14 +143,14 @@ fn a_listener_whose_file_is_gone_or_replaced_is_detached() {
     let state = read(&key);
     assert_eq!((state.listening, figures(&state)), (Listening::Yes, (1, Some(7), 0, Some(0))));
     drop(second);
-    let state = read(&key);
-    assert_eq!((state.listening, state.queue.unwrap().limit), (Listening::Detached, Some(4)));
+    let state = wait_for(&key, |state| state.listening == Listening::Detached);
+    assert_eq!(state.queue.unwrap().limit, Some(4));
     // A stale file, and a connection that outlives its listener.
     drop(first);
-    let state = read(&key);
-    assert_eq!((state.listening, state.queue, state.accepted), (Listening::No, None, 1));
+    let state = wait_for(&key, |state| state.listening == Listening::No);
+    assert_eq!((state.queue, state.accepted), (None, 1));
     drop(accepted);
-    assert_eq!(read(&key).accepted, 0);
+    wait_for(&key, |state| state.accepted == 0);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn names_may_hold_any_byte() {
     assert_eq!(figures(&read(&unix_key(&path))), (1, Some(3), 0, Some(0)));
     let longest = lab.root().join("x".repeat(107 - lab.root().as_os_str().len() - 1));
     let _longest = unix_listener(&longest, 3);
-    assert_eq!(read_as_ss(&unix_key(&longest)).listening, Listening::Yes);
+    settled(&unix_key(&longest), (0, Some(3), 0, Some(0)));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_relative_path_is_found_by_its_file() {
         .spawn()
         .unwrap();
     let key = unix_key(&lab.path("relative.sock"));
-    let state = crate::support::wait_for(&key, |state| state.listening == Listening::Yes);
+    let state = wait_for(&key, |state| state.listening == Listening::Yes);
     assert_eq!(figures(&state), (0, Some(9), 0, Some(0)));
     let owner = state.owner.expect("root, or the same user");
     assert_eq!((owner.pid, owner.holders), (child.id(), 1));
