@@ -90,15 +90,13 @@ pub struct Queue {
     pub inode: u64,
 }
 
-/// The process that holds a listening socket.
+/// The process that holds a listening socket: the oldest one, so the master and not its workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// Its id, in the process namespace of the procfs that was read.
     pub pid: u32,
     /// Its name as the kernel has it, at most 15 bytes.
     pub name: Arc<str>,
-    /// How many processes hold the socket: master and workers.
-    pub holders: u64,
 }
 
 /// How well processes could be seen when the owners were last looked for.

@@ -12,7 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-// mod fpm;
+mod fpm;
 mod isolation;
 mod ours;
 mod support;

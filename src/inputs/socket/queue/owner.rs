@@ -4,6 +4,7 @@
 use std::fs::{read_dir, read_link};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use hashbrown::HashMap;
@@ -100,12 +101,8 @@ impl Owners {
         let rank = Rank { is_manager: pid == 1, started, pid };
         for inode in held {
             let Some(known) = self.known.get_mut(&inode) else { continue };
-            let holders = known.as_ref().map_or(0, |candidate| candidate.owner.holders) + 1;
             if known.as_ref().is_none_or(|candidate| rank < candidate.rank) {
-                let owner = Owner { pid, name: name.as_str().into(), holders };
-                *known = Some(Candidate { rank: rank.clone(), owner });
-            } else if let Some(candidate) = known {
-                candidate.owner.holders = holders;
+                *known = Some(Candidate { rank: rank.clone(), owner: Owner { pid, name: Arc::clone(&name) } });
             }
         }
     }
@@ -123,11 +120,11 @@ pub(super) fn socket(descriptor: &Path) -> Option<u64> {
 }
 
 /// Name and start of a process, from `stat`: `PID (NAME) S …`, where the name may hold anything (proc_pid_stat(5)).
-fn name_and_start(process: &Path) -> Option<(String, u64)> {
+fn name_and_start(process: &Path) -> Option<(Arc<str>, u64)> {
     let stat = procfs::table(&process.join("stat"), Instant::now() + DEADLINE).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     let (before, fields) = stat.rsplit_once(") ")?;
     let (_, name) = before.split_once(" (")?;
     // The start is the 22nd field of the line, the state the 3rd.
-    Some((name.to_owned(), fields.split(' ').nth(19)?.trim_end().parse().ok()?))
+    Some((name.into(), fields.split(' ').nth(19)?.trim_end().parse().ok()?))
 }
