@@ -1,4 +1,36 @@
-//! TODO
+//! Accept queues and accepted connections of local listeners, from the kernel: saturation that stays visible while the
+//! listener itself answers nobody.
+//!
+//! One look is one dump of unix and two of TCP sockets (`NETLINK_SOCK_DIAG`, sock_diag(7)), whatever the number of
+//! listeners; it needs no privilege and shows the network namespace it is asked in. Where netlink is refused (seccomp,
+//! `RestrictAddressFamilies=` without `AF_NETLINK`), the tables below `/proc/net` are read instead, and it is said.
+//!
+//! What the kernel shows of a connection, and what becomes of it here (Linux 6.18; every row is a test in
+//! `tests/socket_queues`):
+//!
+//! | the connection | unix, netlink | unix, procfs | TCP, both | counted as |
+//! |---|---|---|---|---|
+//! | waits in the queue | no row; the listener's length | row of its own, inode 0 | row with inode 0; the listener's length | waiting |
+//! | waits, client gone | no row; the listener's length | row with inode 0 | row with inode 0, or none after a reset; the listener's length | waiting |
+//! | accepted, busy or idle (kept alive) | row with inode and peer | row with inode | `ESTABLISHED`, inode | accepted |
+//! | accepted, client half-closed | the same | the same | `CLOSE_WAIT`, inode | accepted; on TCP also abandoned |
+//! | accepted, client gone | row, peer 0 | the same | `CLOSE_WAIT`, inode | accepted, abandoned (unix in procfs: not told) |
+//! | server has shut down, waits for the client | row with inode | the same | `FIN_WAIT1`, `FIN_WAIT2`, inode | accepted |
+//! | closed by the server | no row | no row | inode 0 | – |
+//! | accepted, client has reset | (as client gone) | (as client gone) | **no row** | on TCP invisible |
+//! | our own, accepted | peer is a socket of ours | not told | both ends have rows | accepted, own |
+//!
+//! So *accepted* is counted, not computed: rows that carry the listener's file or local address and belong to a file of
+//! some process. For PHP-FPM, whose workers serve one connection at a time, this is the number of busy workers, with
+//! three things to know. A worker that is kept alive by nginx (`fastcgi_keep_conn on`) is busy: it serves nobody else. A
+//! worker that has answered waits until its client closes. And on TCP a worker that goes on after its client has *reset*
+//! the connection cannot be seen: nginx closes without unread data in the usual cases (timeout, client gone), which is
+//! no reset; the reset comes when the worker then writes, and ends most scripts.
+//!
+//! The rows of one table are not read in one instant: a connection that is accepted meanwhile may count twice, as
+//! waiting and as accepted, or not at all, once, for the microseconds between the rows. A full queue holds one connection
+//! more than its limit.
+
 mod file;
 mod kernel;
 mod locality;
@@ -7,6 +39,8 @@ mod procfs;
 mod row;
 mod tally;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod unix;
 mod wanted;
 mod wire;
