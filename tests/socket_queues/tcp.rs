@@ -8,8 +8,8 @@ use nginx_502_exporter::observation::socket::{ListenerKey, ListenerState, Listen
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_linger, set_socket_reuseport};
 use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket};
 
-use crate::common::lab::free_port;
-use crate::support::{self, figures, in_text, read, read_text, reader, tcp_listener, wait_for, wanted};
+use crate::common::lab::{free_port, poll};
+use crate::support::{self, DEADLINE, figures, in_text, read, read_text, reader, tcp_listener, wait_for, wanted};
 
 fn text_agrees(key: &ListenerKey) {
     assert_eq!(read_text(key), in_text(&read(key)));
@@ -182,4 +182,32 @@ fn connections_outlive_their_listener() {
     assert_eq!((state.listening, state.accepted), (Listening::No, 1));
     client.write_all(b"x").unwrap();
     served.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn one_reading_serves_every_listener() {
+    // Few ports are picked by the kernel, many by us; `[::]` first, so that both families are in one table.
+    for count in [1, 3, 64, 65, 300] {
+        let listeners: Vec<_> = (0..count)
+            .map(|n| tcp_listener(if n % 2 == 0 { "[::]:0" } else { "127.0.0.1:0" }, n + 1))
+            .map(|(listener, address)| (listener, SocketAddr::new([127, 0, 0, 1].into(), address.port())))
+            .collect();
+        let clients: Vec<_> = listeners.iter().map(|(_, address)| TcpStream::connect(address).unwrap()).collect();
+        let served: Vec<_> = listeners.iter().step_by(3).map(|(listener, _)| listener.accept().unwrap()).collect();
+        let keys: Vec<_> = listeners.iter().map(|(_, address)| ListenerKey::Tcp(*address)).collect();
+        let (mut reader, wanted) = (reader(), wanted(keys));
+        let expected = (0..).zip(&listeners).map(|(n, _)| {
+            let accepted = u64::from(n % 3 == 0);
+            (1 - accepted, Some(n + 1), accepted, Some(0))
+        });
+        let expected: Vec<_> = expected.collect();
+        let reading = poll(DEADLINE, || {
+            let reading = reader.read(&wanted, std::time::SystemTime::now());
+            let states = reading.listeners.iter().map(|(_, state)| state.as_ref().unwrap());
+            states.map(figures).eq(expected.iter().copied()).then_some(reading)
+        });
+        let reading = reading.unwrap_or_else(|| panic!("of {count}"));
+        assert_eq!(reading.fallbacks, []);
+        drop((clients, served));
+    }
 }

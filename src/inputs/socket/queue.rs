@@ -1,8 +1,8 @@
 //! Accept queues and accepted connections of local listeners, from the kernel: saturation that stays visible while the
 //! listener itself answers nobody.
 //!
-//! One look is one dump of unix and two of TCP sockets (`NETLINK_SOCK_DIAG`, sock_diag(7)), whatever the number of
-//! listeners; it needs no privilege and shows the network namespace it is asked in. Where netlink is refused (seccomp,
+//! One look is one dump of the unix and one of the TCP sockets (`NETLINK_SOCK_DIAG`, sock_diag(7)), whatever the number
+//! of listeners; it needs no privilege and shows the network namespace it is asked in. Where netlink is refused (seccomp,
 //! `RestrictAddressFamilies=` without `AF_NETLINK`), the tables below `/proc/net` are read instead, and it is said.
 //!
 //! What the kernel shows of a connection, and what becomes of it here (Linux 6.18; every row is a test in
@@ -108,7 +108,7 @@ impl QueueReader {
             tables.open();
         }
         let unix = wanted.has_unix().then(|| tables.unix(|| UnixTally::new(wanted, &self.root, &own)));
-        let tcp = wanted.has_tcp().then(|| tables.tcp(|| TcpTally::new(wanted, &own)));
+        let tcp = (!wanted.ports().is_empty()).then(|| tables.tcp(wanted.ports(), || TcpTally::new(wanted, &own)));
         let state = |place: &Place| match place {
             Place::Unix { path, names } => match unix.as_ref()? {
                 Ok((tally, source)) => Some(Ok(tally.state(*source, path.as_deref(), names))),
@@ -167,7 +167,7 @@ impl Tables {
         let row = |tally: &mut UnixTally<'_>, row: &[u8]| {
             wire::unix_row(row).map(|row| row.into_iter().for_each(|row| tally.add(&row)))
         };
-        if let Some(tally) = self.dump(&[Table::Unix], &tally, row) {
+        if let Some(tally) = self.dump(Table::Unix, &tally, row) {
             return Ok((tally, QueueSource::Netlink));
         }
         let table = procfs::table(&self.net.join("unix"), self.deadline)?;
@@ -176,11 +176,11 @@ impl Tables {
         Ok((tally, QueueSource::Procfs))
     }
 
-    fn tcp<'a>(&mut self, tally: impl Fn() -> TcpTally<'a>) -> Reading<TcpTally<'a>> {
+    fn tcp<'a>(&mut self, ports: &[u16], tally: impl Fn() -> TcpTally<'a>) -> Reading<TcpTally<'a>> {
         let row = |tally: &mut TcpTally<'_>, row: &[u8]| {
             wire::tcp_row(row).map(|row| row.into_iter().for_each(|row| tally.add(&row)))
         };
-        if let Some(mut tally) = self.dump(&[Table::Tcp4, Table::Tcp6], &tally, row) {
+        if let Some(mut tally) = self.dump(Table::Tcp(ports), &tally, row) {
             tally.settle();
             return Ok((tally, QueueSource::Netlink));
         }
@@ -197,18 +197,17 @@ impl Tables {
         Ok((tally, QueueSource::Procfs))
     }
 
-    /// Reads tables by netlink; when that fails, says why and gives nothing.
+    /// Reads a table by netlink; when that fails, says why and gives nothing.
     fn dump<T>(
         &mut self,
-        tables: &[Table],
+        table: Table<'_>,
         tally: impl Fn() -> T,
         row: impl Fn(&mut T, &[u8]) -> Result<(), Malformed>,
     ) -> Option<T> {
         let (kernel, deadline) = (self.kernel.as_mut()?, self.deadline);
         for attempt in 1.. {
             let mut tally = tally();
-            let read = |table: &Table| kernel.dump(*table, deadline, |bytes| row(&mut tally, bytes));
-            match tables.iter().try_for_each(read) {
+            match kernel.dump(table, deadline, |bytes| row(&mut tally, bytes)) {
                 Ok(()) => return Some(tally),
                 Err(failure) if failure.reason == SocketFailureReason::Interrupted && attempt < ATTEMPTS => {}
                 Err(failure) => {

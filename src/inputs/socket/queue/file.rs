@@ -19,6 +19,15 @@ pub(super) enum AtPath {
     Hidden,
 }
 
+impl AtPath {
+    pub(super) const fn file(self) -> Option<FileId> {
+        match self {
+            Self::Socket(file) => Some(file),
+            Self::NoSocket | Self::Hidden => None,
+        }
+    }
+}
+
 /// The root that paths are resolved in: `/`, or where the host's is mounted in a container.
 #[derive(Debug)]
 pub(super) struct Root {

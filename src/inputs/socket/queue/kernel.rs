@@ -34,7 +34,7 @@ impl Kernel {
     /// Hands over every row of a table.
     pub(super) fn dump(
         &mut self,
-        table: Table,
+        table: Table<'_>,
         deadline: Instant,
         mut row: impl FnMut(&[u8]) -> Result<(), Malformed>,
     ) -> Result<(), SocketFailure> {
@@ -69,7 +69,7 @@ impl Kernel {
     }
 
     /// Length of the next datagram. Longer than the buffer if it was truncated.
-    fn receive(&mut self, table: Table, deadline: Instant) -> Result<usize, SocketFailure> {
+    fn receive(&mut self, table: Table<'_>, deadline: Instant) -> Result<usize, SocketFailure> {
         loop {
             let timeout = || failure(SocketFailureReason::Timeout, table.name(), "no answer from the kernel");
             match recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::TRUNC) {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::locality::Locality;
 use super::owner::Owners;
 use super::row::{FileId, Role, TcpRow, UnixRow};
-use super::wire::{Content, Message, Messages, tcp_row, unix_row};
+use super::wire::{Content, Message, Messages, filter, tcp_row, unix_row};
 use super::{QueueReader, Target, Wanted, procfs};
 use crate::observation::socket::{ListenerKey, Overflows, SocketFailureReason};
 
@@ -213,7 +213,38 @@ fn hex(address: SocketAddr) -> String {
     format!("{}:{:04X}", octets.chunks(4).map(word).collect::<String>(), address.port())
 }
 
+/// What the kernel makes of a filter: `inet_diag_bc_run`, after the checks of `inet_diag_bc_audit`.
+fn keeps(filter: &[u8], source: u16, destination: u16) -> bool {
+    let mut at = 0;
+    while at < filter.len() {
+        let op = |at: usize| {
+            let [code, then, low, high] = filter[at..at + 4] else { unreachable!() };
+            (code, usize::from(then), u16::from_ne_bytes([low, high]))
+        };
+        let (code, then, otherwise) = op(at);
+        let otherwise = usize::from(otherwise);
+        assert!(then.max(otherwise) <= filter.len() - at + 4 && then % 4 == 0 && otherwise % 4 == 0);
+        let port = || op(at + 4).2;
+        let holds = match code {
+            1 => false,
+            2 => source >= port(),
+            3 => source <= port(),
+            4 => destination >= port(),
+            5 => destination <= port(),
+            _ => panic!("no such operation"),
+        };
+        at += if holds { then } else { otherwise };
+    }
+    at == filter.len()
+}
+
 proptest! {
+    #[test]
+    fn a_filter_keeps_its_ports_and_no_other(ports in vec(0_u16..300, 1..64), source in 0_u16..300, destination in 0_u16..300) {
+        let expected = ports.contains(&source) || ports.contains(&destination);
+        prop_assert_eq!(keeps(&filter(&ports), source, destination), expected);
+    }
+
     #[test]
     fn any_datagram_is_read_to_an_end(bytes in vec(any::<u8>(), 0..300)) {
         let messages: Vec<_> = Messages::new(&bytes).collect();

@@ -36,7 +36,8 @@ pub(super) struct UnixTally<'a> {
     wanted: &'a Wanted,
     root: &'a Root,
     own: &'a Own,
-    /// Where the wanted paths lead.
+    /// Where the wanted paths led at the beginning.
+    at_paths: HashMap<&'a Path, AtPath>,
     files: HashSet<FileId>,
     bound: Vec<Bound>,
     by_identity: HashMap<Identity, usize>,
@@ -46,13 +47,10 @@ pub(super) struct UnixTally<'a> {
 impl<'a> UnixTally<'a> {
     /// Looks up the files first: rows are picked by them.
     pub(super) fn new(wanted: &'a Wanted, root: &'a Root, own: &'a Own) -> Self {
-        let files = wanted.paths().filter_map(|path| match root.look(path) {
-            AtPath::Socket(file) => Some(file),
-            AtPath::NoSocket | AtPath::Hidden => None,
-        });
-        let files = files.collect();
+        let at_paths: HashMap<_, _> = wanted.paths().map(|path| (path, root.look(path))).collect();
+        let files = at_paths.values().filter_map(|at_path| at_path.file()).collect();
         let (by_identity, by_name) = (HashMap::new(), HashMap::new());
-        Self { wanted, root, own, files, bound: Vec::new(), by_identity, by_name }
+        Self { wanted, root, own, at_paths, files, bound: Vec::new(), by_identity, by_name }
     }
 
     /// Counts a row if it is a wanted one.
@@ -90,12 +88,15 @@ impl<'a> UnixTally<'a> {
     /// What was found for one target.
     pub(super) fn state(&self, source: QueueSource, path: Option<&Path>, names: &[NameId]) -> ListenerState {
         let state = |listening, tally: &Tally| tally.state(source, listening, source == QueueSource::Netlink, self.own);
-        // Looked up again: the file may have been replaced during the pass.
+        let of_file = |at_path: AtPath| self.by_identity.get(&Identity::File(at_path.file()?)).copied();
+        let before = path.and_then(|path| self.at_paths.get(path)).copied();
+        let at_beginning = before.and_then(of_file).and_then(|at| self.bound.get(at));
+        if let Some(bound) = at_beginning.filter(|bound| bound.tally.listens()) {
+            return state(Listening::Yes, &bound.tally);
+        }
+        // The file may have been replaced during the pass.
         let at_path = path.map(|path| self.root.look(path));
-        let of_file = match at_path {
-            Some(AtPath::Socket(file)) => self.by_identity.get(&Identity::File(file)).copied(),
-            Some(AtPath::NoSocket | AtPath::Hidden) | None => None,
-        };
+        let of_file = at_path.and_then(of_file);
         let named = names.iter().flat_map(|name| {
             let newest = self.by_name.get(name).copied();
             std::iter::successors(newest, |at| self.bound.get(*at)?.next)

@@ -30,6 +30,8 @@ pub struct Wanted {
     pub(super) targets: Vec<(ListenerKey, Place)>,
     names: HashMap<Box<[u8]>, NameId>,
     ports: HashSet<u16>,
+    /// The same, to be handed to the kernel.
+    port_list: Vec<u16>,
 }
 
 /// Position of a name among the wanted ones.
@@ -59,7 +61,9 @@ impl Wanted {
                     Place::Unix { path: None, names: vec![wanted.intern(&name), wanted.intern(&in_procfs)] }
                 }
                 ListenerKey::Tcp(address) => {
-                    wanted.ports.insert(address.port());
+                    if wanted.ports.insert(address.port()) {
+                        wanted.port_list.push(address.port());
+                    }
                     Place::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
                 }
             };
@@ -92,8 +96,8 @@ impl Wanted {
         !self.names.is_empty()
     }
 
-    pub(super) fn has_tcp(&self) -> bool {
-        !self.ports.is_empty()
+    pub(super) fn ports(&self) -> &[u16] {
+        &self.port_list
     }
 
     pub(super) fn ips(&self) -> impl Iterator<Item = IpAddr> {

@@ -13,7 +13,11 @@ pub(super) struct Malformed;
 
 const HEADER: usize = 16;
 const ALIGNMENT: usize = 4;
+const TCPDIAG_GETSOCK: u16 = 18;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const INET_DIAG_REQ_BYTECODE: u16 = 1;
+/// The kernel tries one port after the other: with more it is faster to look at every row here.
+const MAX_FILTERED: usize = 64;
 const NLM_F_REQUEST: u16 = 0x1;
 const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_DUMP_INTR: u16 = 0x10;
@@ -25,7 +29,6 @@ const AF_UNIX: u8 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const SOCK_STREAM: u8 = 1;
-const IPPROTO_TCP: u8 = 6;
 
 const TCP_ESTABLISHED: u8 = 1;
 const TCP_FIN_WAIT1: u8 = 4;
@@ -57,54 +60,71 @@ const UNIX_DIAG_MSG: usize = 16;
 const INET_DIAG_SKV6ONLY: u16 = 11;
 const INET_DIAG_MSG: usize = 72;
 
-/// The part of a row that says which table it is in.
+/// A request for rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Table {
+pub(super) enum Table<'a> {
     Unix,
-    Tcp4,
-    Tcp6,
+    /// Both families at once. The kernel leaves out what has none of these ports, unless there are too many of them.
+    Tcp(&'a [u16]),
 }
 
-impl Table {
+impl Table<'_> {
     /// For messages.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Unix => "sock_diag unix",
-            Self::Tcp4 => "sock_diag tcp4",
-            Self::Tcp6 => "sock_diag tcp6",
+            Self::Tcp(_) => "sock_diag tcp",
         }
     }
 }
 
-/// The request for every row of a table.
-pub(super) fn request(table: Table, sequence: u32) -> Vec<u8> {
-    let mut body = Vec::with_capacity(56);
+/// The request for a table.
+pub(super) fn request(table: Table<'_>, sequence: u32) -> Vec<u8> {
     match table {
         Table::Unix => {
+            // struct unix_diag_req
             let show = UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_PEER | UDIAG_SHOW_RQLEN;
-            body.extend_from_slice(&[AF_UNIX, 0, 0, 0]);
-            body.extend([UNIX_STATES, 0, show, 0, 0].iter().flat_map(|word| word.to_ne_bytes()));
+            let words = [UNIX_STATES, 0, show, 0, 0].map(u32::to_ne_bytes).concat();
+            message(SOCK_DIAG_BY_FAMILY, sequence, &[&[AF_UNIX, 0, 0, 0], &*words].concat())
         }
-        Table::Tcp4 | Table::Tcp6 => {
-            let family = if table == Table::Tcp4 { AF_INET } else { AF_INET6 };
-            body.extend_from_slice(&[family, IPPROTO_TCP, 0, 0]);
-            body.extend_from_slice(&TCP_STATES.to_ne_bytes());
-            body.extend_from_slice(&[0; 48]);
+        Table::Tcp(ports) => {
+            // struct inet_diag_req: the older of the two, which alone asks for both families, and what ss(8) sends.
+            let mut body = [&[0; 52][..], &TCP_STATES.to_ne_bytes(), &[0; 4]].concat();
+            if ports.len() <= MAX_FILTERED {
+                let filter = filter(ports);
+                let length = u16::try_from(4 + filter.len()).unwrap_or(u16::MAX);
+                body.extend([length, INET_DIAG_REQ_BYTECODE].map(u16::to_ne_bytes).concat());
+                body.extend(filter);
+            }
+            message(TCPDIAG_GETSOCK, sequence, &body)
         }
     }
-    message(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, sequence, &body)
 }
 
-fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+/// The program that keeps rows with one of these ports at either end: `struct inet_diag_bc_op`, run by
+/// `inet_diag_bc_run` in `net/ipv4/inet_diag.c`. A jump to its very end keeps the row, one further drops it.
+pub(super) fn filter(ports: &[u16]) -> Vec<u8> {
+    const JUMP: u8 = 1;
+    const AT_LEAST_AT_MOST: [(u8, u8); 2] = [(2, 3), (4, 5)];
+    const LENGTH: u16 = 20;
+    let op = |code: u8, then: u8, otherwise: u16| {
+        let [low, high] = otherwise.to_ne_bytes();
+        [code, then, low, high]
+    };
+    let tests: Vec<_> = ports.iter().flat_map(|port| AT_LEAST_AT_MOST.map(|codes| (codes, *port))).collect();
+    let after = (0..tests.len()).rev().map(|left| u16::try_from(left).unwrap_or(u16::MAX).saturating_mul(LENGTH));
+    let parts = tests.iter().zip(after).flat_map(|(((at_least, at_most), port), after)| {
+        let past = if after == 0 { 4 } else { 0 };
+        let keep = op(JUMP, 4, 4 + after);
+        [op(*at_least, 8, LENGTH + past), op(0, 0, *port), op(*at_most, 8, LENGTH - 8 + past), op(0, 0, *port), keep]
+    });
+    parts.flatten().collect()
+}
+
+fn message(kind: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(HEADER + body.len());
-    bytes.extend_from_slice(&length.to_ne_bytes());
-    bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(&flags.to_ne_bytes());
-    bytes.extend_from_slice(&sequence.to_ne_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    bytes.extend_from_slice(body);
-    bytes
+    let kind_and_flags = [kind, NLM_F_REQUEST | NLM_F_DUMP].map(u16::to_ne_bytes).concat();
+    [&length.to_ne_bytes(), &*kind_and_flags, &sequence.to_ne_bytes(), &[0; 4], body].concat()
 }
 
 /// What a message says.
