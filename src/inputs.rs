@@ -3,6 +3,7 @@
 
 pub mod log;
 pub mod process;
+pub mod socket;
 
 use tokio::sync::mpsc;
 

@@ -1,0 +1,3 @@
+//! The sockets of upstreams on this host, as the kernel sees them.
+
+pub mod queue;
