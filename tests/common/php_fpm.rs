@@ -75,9 +75,22 @@ impl PhpFpm {
     }
 }
 
-fn executable() -> PathBuf {
+/// The installed program.
+///
+/// # Panics
+/// When PHP-FPM is not installed.
+pub fn executable() -> PathBuf {
     find(|file| {
         file.strip_prefix("php-fpm").is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
     })
     .unwrap_or_else(|| panic!("PHP-FPM is not installed: apt-get install php-fpm"))
+}
+
+/// The main file of the installed packages, as Debian has it.
+///
+/// # Panics
+/// When there is none.
+pub fn installed_conf() -> PathBuf {
+    let mut found = glob::glob("/etc/php/*/fpm/php-fpm.conf").expect("a pattern").flatten();
+    found.next().unwrap_or_else(|| panic!("PHP-FPM is not installed: apt-get install php-fpm"))
 }

@@ -1,0 +1,331 @@
+//! Files into sections: includes, duplicates and all.
+//!
+//! As in `fpm_conf.c`: what stands before the first section is global; `[global]` and pools may be opened again, names of
+//! sections and keys do not care for case; **an include is textual**, so keys after it belong to the section that the
+//! last file left open; of a key said twice the last is in force, of a `php_value[x]` the first (PHP applies them
+//! backwards). Includes nest up to five files deep.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::ini::{Environment, Line, Malformed, statements};
+use super::layout::Paths;
+use super::{Discovery, MAX_POOLS, Place, Stated};
+
+/// What is read of one file; ordinary ones have 20 KB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Files of one installation.
+const MAX_FILES: usize = 2_000;
+/// `ini_recursion` in `fpm_conf.c`.
+const MAX_DEPTH: usize = 5;
+
+/// The entries of a section, by lower-case key; `php_admin_value[memory_limit]` for those with brackets.
+pub(super) type Entries = BTreeMap<String, Stated<String>>;
+
+/// The configuration as text.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    pub(super) global: Entries,
+    pub(super) pools: Vec<RawPool>,
+}
+
+/// A pool as text.
+#[derive(Debug)]
+pub(super) struct RawPool {
+    pub(super) name: String,
+    pub(super) at: Place,
+    pub(super) entries: Entries,
+}
+
+/// Where the next entry goes.
+#[derive(Debug, Clone, Copy)]
+enum Section {
+    Global,
+    /// By position in [`Raw::pools`].
+    Pool(usize),
+    /// There were too many pools before it.
+    Dropped,
+}
+
+/// Reads files below a root into a [`Raw`].
+pub(super) struct Reader<'r> {
+    root: &'r Path,
+    paths: &'r Paths,
+    environment: Environment<'r>,
+    found: &'r mut Discovery,
+    raw: Raw,
+    current: Section,
+    files: usize,
+}
+
+impl<'r> Reader<'r> {
+    pub(super) fn new(
+        root: &'r Path,
+        paths: &'r Paths,
+        environment: Environment<'r>,
+        found: &'r mut Discovery,
+    ) -> Self {
+        Self { root, paths, environment, found, raw: Raw::default(), current: Section::Global, files: 0 }
+    }
+
+    pub(super) fn read(mut self, conf: &Arc<Path>) -> Raw {
+        self.file(conf, 1);
+        self.raw
+    }
+
+    fn file(&mut self, name: &Arc<Path>, depth: usize) {
+        self.files += 1;
+        if self.files > MAX_FILES {
+            self.found.problem(name, None, format!("not read: there are more than {MAX_FILES} files"));
+            return;
+        }
+        self.found.saw(&outside(self.root, name));
+        let mut content = Vec::new();
+        let opened = open_in_root(self.root, name).and_then(|file| {
+            if !file.metadata()?.is_file() {
+                return Err(io::Error::other("it is not a regular file"));
+            }
+            file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)
+        });
+        match opened {
+            Err(error) => self.found.problem(name, None, format!("cannot be read: {error}")),
+            Ok(_) if content.len() as u64 > MAX_FILE_BYTES => {
+                self.found.problem(name, None, format!("only its first {MAX_FILE_BYTES} bytes are read"));
+            }
+            Ok(_) => {}
+        }
+        // FPM's reader steps over a byte order mark, though its authors may not know.
+        let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
+        for (line, number) in content.split(|byte| *byte == b'\n').zip(1..) {
+            for statement in statements(line, self.environment) {
+                let at = Place { file: Arc::clone(name), line: number };
+                match statement {
+                    Ok(Line::Section(section)) => self.section(section, at),
+                    Ok(Line::Entry { key, sub: None, value }) if key == "include" => {
+                        self.include(&value.text, &at, depth);
+                    }
+                    Ok(Line::Entry { key, sub, value }) => {
+                        if let Some(variable) = value.unknown {
+                            let what = format!(
+                                "${{{}}} is in the environment of FPM, which this process may not read",
+                                variable.escape_debug()
+                            );
+                            self.found.problem(&at.file, Some(at.line), what);
+                        } else {
+                            self.entry(key, sub, value.text, at);
+                        }
+                    }
+                    Err(Malformed) => {
+                        self.found.problem(&at.file, Some(at.line), "FPM refuses this line: it is no `key = value`");
+                    }
+                }
+            }
+        }
+    }
+
+    fn section(&mut self, name: String, at: Place) {
+        let known = self.raw.pools.iter().position(|pool| pool.name.eq_ignore_ascii_case(&name));
+        self.current = match known {
+            _ if name.eq_ignore_ascii_case("global") => Section::Global,
+            Some(index) => Section::Pool(index),
+            None if self.raw.pools.len() < MAX_POOLS => {
+                self.raw.pools.push(RawPool { name, at, entries: Entries::new() });
+                Section::Pool(self.raw.pools.len() - 1)
+            }
+            None => {
+                let what = format!("pools past the first {MAX_POOLS} are not looked at");
+                self.found.problem(&at.file, None, what);
+                Section::Dropped
+            }
+        };
+    }
+
+    fn entry(&mut self, key: String, sub: Option<String>, value: String, at: Place) {
+        let pool = match self.current {
+            Section::Global => None,
+            Section::Pool(index) => self.raw.pools.get_mut(index),
+            Section::Dropped => return,
+        };
+        let known = match (&pool, &sub) {
+            (Some(_), Some(sub)) => ARRAYS.contains(&key.as_str()) && (sub.is_empty() == (key == SUPPRESS_PATH)),
+            (None, Some(_)) => false,
+            (Some(_), None) => POOL_KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key)),
+            (None, None) => GLOBAL_KEYS.iter().any(|known| known.eq_ignore_ascii_case(&key)),
+        };
+        if !known {
+            let section = pool.map_or("global", |pool| pool.name.as_str());
+            let what = format!("FPM refuses the key `{}` in section [{}]", shown(&key), shown(section));
+            self.found.problem(&at.file, Some(at.line), what);
+            return;
+        }
+        let value = match &pool {
+            Some(pool) => value.replace("$pool", &pool.name),
+            None => value,
+        };
+        let value = Stated { value, at: Some(at) };
+        let entries = pool.map_or(&mut self.raw.global, |pool| &mut pool.entries);
+        match sub {
+            // Secrets of applications, of no use here.
+            Some(_) if key == "env" => {}
+            Some(sub) => {
+                entries.entry(format!("{}[{}]", key.replace("flag", "value"), sub.trim())).or_insert(value);
+            }
+            None => {
+                entries.insert(key.to_ascii_lowercase(), value);
+            }
+        }
+    }
+
+    fn include(&mut self, pattern: &str, at: &Place, depth: usize) {
+        let mut problem = |what: String| self.found.problem(&at.file, Some(at.line), what);
+        if depth >= MAX_DEPTH {
+            problem(format!("not included: FPM nests includes at most {MAX_DEPTH} files deep"));
+            return;
+        }
+        let pattern = self.paths.prefix.join(pattern);
+        // glob(3) knows no `**`; the crate does, and would walk whole trees.
+        let mut text = pattern.to_string_lossy().into_owned();
+        while text.contains("**") {
+            text = text.replace("**", "*");
+        }
+        let root = self.root.to_string_lossy();
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        let full = format!("{}{text}", glob::Pattern::escape(root.trim_end_matches('/')));
+        let paths = match glob::glob_with(&full, options) {
+            Ok(paths) => paths,
+            Err(error) => return problem(format!("the include is no pattern: {}", error.msg)),
+        };
+        let mut names: Vec<Arc<Path>> = Vec::new();
+        for path in paths.take(MAX_FILES) {
+            match path {
+                Ok(path) if path.is_dir() => {}
+                Ok(path) => names.push(inside(self.root, &path).into()),
+                Err(error) => problem(format!("a folder of the include cannot be read: {}", error.error())),
+            }
+        }
+        if names.is_empty() {
+            problem("no file matches the include".to_owned());
+        }
+        let literal: PathBuf = Path::new(&text)
+            .parent()
+            .into_iter()
+            .flat_map(Path::components)
+            .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+            .collect();
+        self.found.saw(&outside(self.root, &literal));
+        for name in names {
+            self.file(&name, depth + 1);
+        }
+    }
+}
+
+/// A name from a file, fit for a message.
+fn shown(name: &str) -> String {
+    let short: String = name.chars().take(40).collect();
+    short.escape_debug().to_string()
+}
+
+/// Where a path of the host is seen.
+pub(super) fn outside(root: &Path, name: &Path) -> PathBuf {
+    root.join(name.strip_prefix("/").unwrap_or(name))
+}
+
+/// A path of the host, from where it is seen.
+fn inside(root: &Path, path: &Path) -> PathBuf {
+    Path::new("/").join(path.strip_prefix(root).unwrap_or(path))
+}
+
+/// Opens a file of the host without waiting for a writer; symlinks, absolute ones too, stay within the root.
+fn open_in_root(root: &Path, name: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    if root == Path::new("/") {
+        return Ok(rustix::fs::open(name, flags, Mode::empty())?.into());
+    }
+    let folder = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    match rustix::fs::openat2(&folder, name, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Err(Errno::NOSYS | Errno::PERM) => Ok(rustix::fs::open(outside(root, name), flags, Mode::empty())?.into()),
+        opened => Ok(opened?.into()),
+    }
+}
+
+const ARRAYS: &[&str] = &["env", "php_value", "php_admin_value", "php_flag", "php_admin_flag", SUPPRESS_PATH];
+
+/// The one with nothing between its brackets.
+const SUPPRESS_PATH: &str = "access.suppress_path";
+
+/// `ini_fpm_global_options`.
+const GLOBAL_KEYS: &[&str] = &[
+    "pid",
+    "error_log",
+    "syslog.ident",
+    "syslog.facility",
+    "log_buffering",
+    "log_level",
+    "log_limit",
+    "emergency_restart_threshold",
+    "emergency_restart_interval",
+    "process_control_timeout",
+    "process.max",
+    "process.priority",
+    "daemonize",
+    "rlimit_files",
+    "rlimit_core",
+    "events.mechanism",
+    "systemd_interval",
+];
+
+/// `ini_fpm_pool_options`.
+const POOL_KEYS: &[&str] = &[
+    "prefix",
+    "user",
+    "group",
+    "listen",
+    "listen.backlog",
+    "listen.acl_users",
+    "listen.acl_groups",
+    "listen.owner",
+    "listen.group",
+    "listen.mode",
+    "listen.allowed_clients",
+    "listen.setfib",
+    "process.priority",
+    "process.dumpable",
+    "pm",
+    "pm.max_children",
+    "pm.start_servers",
+    "pm.min_spare_servers",
+    "pm.max_spare_servers",
+    "pm.max_spawn_rate",
+    "pm.process_idle_timeout",
+    "pm.max_requests",
+    "pm.status_path",
+    "pm.status_listen",
+    "ping.path",
+    "ping.response",
+    "access.log",
+    "access.format",
+    "slowlog",
+    "request_slowlog_timeout",
+    "request_slowlog_trace_depth",
+    "request_terminate_timeout",
+    "request_terminate_timeout_track_finished",
+    "rlimit_files",
+    "rlimit_core",
+    "chroot",
+    "chdir",
+    "catch_workers_output",
+    "decorate_workers_output",
+    "clear_env",
+    "security.limit_extensions",
+    "apparmor_hat",
+];
