@@ -1,0 +1,83 @@
+//! One connection: a request out, a response in. The caller sets the deadline for all of it.
+
+use std::io::{Error, ErrorKind};
+
+use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::Address;
+use super::fastcgi::{Decoder, Response};
+use crate::observation::fpm::StatusReason;
+
+/// Why there is no status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// The closed reason.
+    pub reason: StatusReason,
+    /// Somebody's words.
+    pub detail: String,
+}
+
+impl Failed {
+    pub(super) fn new(reason: StatusReason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// Bytes read at once.
+const PIECE: usize = 16 * 1024;
+
+/// Sends a request and reads the response.
+pub(super) async fn exchange(address: &Address, request: &[u8]) -> Result<Response, Failed> {
+    match address {
+        Address::Unix(path) => converse(UnixStream::connect(path).await.map_err(connecting)?, request).await,
+        Address::Tcp(address) => converse(TcpStream::connect(&**address).await.map_err(connecting)?, request).await,
+    }
+}
+
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> Result<Response, Failed> {
+    // A server that refuses us closes without reading; what it said before that counts.
+    let sent = stream.write_all(request).await;
+    let mut decoder = Decoder::default();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = stream.read(&mut piece).await.map_err(talking)?;
+        if read == 0 {
+            sent.map_err(talking)?;
+            return Err(Failed::new(StatusReason::Closed, "closed before the end of the response"));
+        }
+        let bytes = piece.get(..read).unwrap_or_default();
+        match decoder.push(bytes) {
+            Ok(Some(response)) => return Ok(response),
+            Ok(None) => {}
+            Err(error) => return Err(Failed::new(error.reason(), error.to_string())),
+        }
+    }
+}
+
+fn connecting(error: Error) -> Failed {
+    let reason = match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::NOTDIR) => StatusReason::SocketMissing,
+        Some(Errno::CONNREFUSED) => StatusReason::Refused,
+        Some(Errno::ACCESS | Errno::PERM) => StatusReason::Permission,
+        Some(Errno::AGAIN) => StatusReason::BacklogFull,
+        Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::NETDOWN | Errno::HOSTDOWN) => StatusReason::Unreachable,
+        Some(Errno::TIMEDOUT) => StatusReason::Timeout,
+        Some(Errno::CONNRESET) => StatusReason::Closed,
+        // A path that is longer than an address may be.
+        None if error.kind() == ErrorKind::InvalidInput => StatusReason::Io,
+        // The resolver's errors have no number.
+        None => StatusReason::Unreachable,
+        Some(_) => StatusReason::Io,
+    };
+    Failed::new(reason, error.to_string())
+}
+
+fn talking(error: Error) -> Failed {
+    let reason = match error.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => StatusReason::Closed,
+        _ => StatusReason::Io,
+    };
+    Failed::new(reason, error.to_string())
+}
