@@ -26,7 +26,11 @@ const PATIENT: Duration = Duration::from_secs(30);
 
 fn target(pool: &str, address: &Address) -> Target {
     let Address::Unix(socket) = address else { panic!("a unix socket") };
-    let page = Some(fpm::Page { address: fpm::Address::Unix(socket.clone()), path: "/status".into(), separate: false });
+    let page = Some(fpm::Page {
+        address: fpm::Address::Unix { root: "/".into(), path: socket.clone() },
+        path: "/status".into(),
+        separate: false,
+    });
     Target { pool: pool.into(), peer: address.to_string().into(), page, max_children: Some(1), place: None }
 }
 
@@ -96,6 +100,15 @@ async fn pools_are_read_as_long_as_they_are_wanted_and_nothing_is_left() {
     let more =
         next(&mut readings, "www", |outcome| outcome.as_ref().is_ok_and(|status| status.accepted > reloaded.accepted));
     more.await.unwrap();
+
+    // Nor does a pool begin again when its limit has been changed.
+    let changed = Target { max_children: Some(2), ..www.clone() };
+    targets.send(Arc::from([changed.clone(), gone.clone()])).unwrap();
+    let www = changed;
+    for _ in 0..5 {
+        let after = next(&mut readings, "www", Result::is_ok).await.unwrap();
+        assert!(after.accepted > reloaded.accepted, "{reloaded:?} then {after:?}");
+    }
 
     // A stopped FPM is a timeout each time, and recovers.
     let processes = [vec![fpm.process.pid()], fpm.process.children()].concat();

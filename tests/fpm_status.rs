@@ -43,7 +43,9 @@ fn target(lab: &Lab) -> Target {
 /// A target that says where it is by itself.
 fn by_hand(address: &Address, path: &str) -> Target {
     let (peer, address) = match address {
-        Address::Unix(path) => (format!("unix:{}", path.display()), fpm::Address::Unix(path.clone())),
+        Address::Unix(path) => {
+            (format!("unix:{}", path.display()), fpm::Address::Unix { root: "/".into(), path: path.clone() })
+        }
         Address::Tcp(address) => (address.to_string(), fpm::Address::Tcp(address.to_string().into())),
     };
     let page = Some(fpm::Page { address, path: path.into(), separate: false });
@@ -108,6 +110,25 @@ fn the_page_is_read_over_a_unix_socket() {
     assert_eq!((status.listen_queue, status.listen_queue_limit), (None, None), "FPM does not know");
     assert!(status.accepted.unwrap() >= 1 && status.start_time.unwrap() > 1_700_000_000, "{status:?}");
     assert_eq!((status.max_children_reached, status.slow_requests), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_socket_of_the_host_is_reached_from_a_container_by_the_links_of_the_host() {
+    let lab = Lab::new();
+    let fpm = PhpFpm::start(&lab, "pm.max_children = 1\npm.status_path = /status");
+    let host = lab.subfolder("host");
+    // As /var/run is a link to /run, and mounted somewhere that a socket's address has no room for.
+    let deep = host.join("deep".repeat(30));
+    std::fs::create_dir_all(&deep).unwrap();
+    let Address::Unix(socket) = fpm.address() else { panic!("a unix socket") };
+    std::fs::hard_link(socket, deep.join("www.sock")).expect("one file system");
+    std::os::unix::fs::symlink(format!("/{}", "deep".repeat(30)), host.join("run")).unwrap();
+    let mut target = target(&lab);
+    let page = target.page.as_mut().unwrap();
+    page.address = fpm::Address::Unix { root: host.clone(), path: "/run/www.sock".into() };
+    assert_eq!(status(&target).total, Some(1));
+    target.page.as_mut().unwrap().address = fpm::Address::Unix { root: host, path: "/run/none.sock".into() };
+    assert_eq!(failure(&target, PATIENT).reason, StatusReason::SocketMissing);
 }
 
 #[test]

@@ -48,6 +48,9 @@ pub(super) enum Variable {
     Unknown,
 }
 
+/// What the environment may put into one value: more than any path or number.
+const MAX_VALUE: usize = 64 * 1024;
+
 /// Looks up a variable in the environment of FPM.
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Variable;
 
@@ -187,6 +190,7 @@ impl Value {
         let (name, default) = inside.split_once(":-").unwrap_or((inside, ""));
         let name = name.trim_matches(BLANKS);
         match environment(name) {
+            Variable::Set(content) if self.text.len() + content.len() > MAX_VALUE => return Err(Malformed),
             Variable::Set(content) => self.text.push_str(&content),
             Variable::Unset => self.text.push_str(default),
             Variable::Unknown => self.unknown = Some(name.to_owned()),

@@ -5,7 +5,7 @@
 //! last file left open; of a key said twice the last is in force, of a `php_value[x]` the first (PHP applies them
 //! backwards). Includes nest up to five files deep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::ini::{Environment, Line, Malformed, statements};
+use super::ini::{Environment, Line, Malformed, Value, statements};
 use super::layout::Paths;
 use super::{Discovery, MAX_POOLS, Place, Stated};
 
@@ -22,6 +22,8 @@ use super::{Discovery, MAX_POOLS, Place, Stated};
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Files of one installation.
 const MAX_FILES: usize = 2_000;
+/// Bytes of one installation: of all its files, and of all values with what `$pool` and the environment put into them.
+const MAX_BYTES: usize = 32 << 20;
 /// `ini_recursion` in `fpm_conf.c`.
 const MAX_DEPTH: usize = 5;
 
@@ -60,8 +62,11 @@ pub(super) struct Reader<'r> {
     environment: Environment<'r>,
     found: &'r mut Discovery,
     raw: Raw,
+    /// Positions in `raw.pools`, by lower-case name.
+    names: HashMap<String, usize>,
     current: Section,
     files: usize,
+    bytes: usize,
 }
 
 impl<'r> Reader<'r> {
@@ -71,7 +76,8 @@ impl<'r> Reader<'r> {
         environment: Environment<'r>,
         found: &'r mut Discovery,
     ) -> Self {
-        Self { root, paths, environment, found, raw: Raw::default(), current: Section::Global, files: 0 }
+        let (raw, names) = (Raw::default(), HashMap::new());
+        Self { root, paths, environment, found, raw, names, current: Section::Global, files: 0, bytes: 0 }
     }
 
     pub(super) fn read(mut self, conf: &Arc<Path>) -> Raw {
@@ -81,8 +87,9 @@ impl<'r> Reader<'r> {
 
     fn file(&mut self, name: &Arc<Path>, depth: usize) {
         self.files += 1;
-        if self.files > MAX_FILES {
-            self.found.problem(name, None, format!("not read: there are more than {MAX_FILES} files"));
+        if self.files > MAX_FILES || self.bytes > MAX_BYTES {
+            let what = format!("not read: there are more than {MAX_FILES} files or {MAX_BYTES} bytes");
+            self.found.problem(name, None, what);
             return;
         }
         self.found.saw(&outside(self.root, name));
@@ -100,6 +107,7 @@ impl<'r> Reader<'r> {
             }
             Ok(_) => {}
         }
+        self.bytes = self.bytes.saturating_add(content.len());
         // FPM's reader steps over a byte order mark, though its authors may not know.
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&content);
         for (line, number) in content.split(|byte| *byte == b'\n').zip(1..) {
@@ -107,20 +115,17 @@ impl<'r> Reader<'r> {
                 let at = Place { file: Arc::clone(name), line: number };
                 match statement {
                     Ok(Line::Section(section)) => self.section(section, at),
+                    Ok(Line::Entry { value: Value { unknown: Some(variable), .. }, .. }) => {
+                        let what = format!(
+                            "${{{}}} is in the environment of FPM, which this process may not read",
+                            shown(&variable)
+                        );
+                        self.found.problem(&at.file, Some(at.line), what);
+                    }
                     Ok(Line::Entry { key, sub: None, value }) if key == "include" => {
                         self.include(&value.text, &at, depth);
                     }
-                    Ok(Line::Entry { key, sub, value }) => {
-                        if let Some(variable) = value.unknown {
-                            let what = format!(
-                                "${{{}}} is in the environment of FPM, which this process may not read",
-                                variable.escape_debug()
-                            );
-                            self.found.problem(&at.file, Some(at.line), what);
-                        } else {
-                            self.entry(key, sub, value.text, at);
-                        }
-                    }
+                    Ok(Line::Entry { key, sub, value }) => self.entry(key, sub, value.text, at),
                     Err(Malformed) => {
                         self.found.problem(&at.file, Some(at.line), "FPM refuses this line: it is no `key = value`");
                     }
@@ -130,13 +135,15 @@ impl<'r> Reader<'r> {
     }
 
     fn section(&mut self, name: String, at: Place) {
-        let known = self.raw.pools.iter().position(|pool| pool.name.eq_ignore_ascii_case(&name));
-        self.current = match known {
-            _ if name.eq_ignore_ascii_case("global") => Section::Global,
-            Some(index) => Section::Pool(index),
+        let known = name.to_ascii_lowercase();
+        self.current = match self.names.get(&known) {
+            _ if known == "global" => Section::Global,
+            Some(index) => Section::Pool(*index),
             None if self.raw.pools.len() < MAX_POOLS => {
+                let index = self.raw.pools.len();
+                self.names.insert(known, index);
                 self.raw.pools.push(RawPool { name, at, entries: Entries::new() });
-                Section::Pool(self.raw.pools.len() - 1)
+                Section::Pool(index)
             }
             None => {
                 let what = format!("pools past the first {MAX_POOLS} are not looked at");
@@ -164,11 +171,20 @@ impl<'r> Reader<'r> {
             self.found.problem(&at.file, Some(at.line), what);
             return;
         }
-        let value = match &pool {
-            Some(pool) => value.replace("$pool", &pool.name),
-            None => value,
+        let name = pool.as_ref().map_or("", |pool| pool.name.as_str());
+        let names = value.matches(POOL).count();
+        let bytes = self.bytes.saturating_add(value.len()).saturating_add(names.saturating_mul(name.len()));
+        let refused = if names > 0 && pool.is_none() {
+            Some("FPM refuses `$pool` outside of a pool".to_owned())
+        } else {
+            (bytes > MAX_BYTES).then(|| format!("not read: there are more than {MAX_BYTES} bytes"))
         };
-        let value = Stated { value, at: Some(at) };
+        if let Some(what) = refused {
+            self.found.problem(&at.file, Some(at.line), what);
+            return;
+        }
+        self.bytes = bytes;
+        let value = Stated { value: value.replace(POOL, name), at: Some(at) };
         let entries = pool.map_or(&mut self.raw.global, |pool| &mut pool.entries);
         match sub {
             // Secrets of applications, of no use here.
@@ -228,6 +244,9 @@ impl<'r> Reader<'r> {
         }
     }
 }
+
+/// Stands for the name of the pool.
+const POOL: &str = "$pool";
 
 /// A name from a file, fit for a message.
 fn shown(name: &str) -> String {

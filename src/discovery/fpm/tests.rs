@@ -178,6 +178,23 @@ fn what_is_no_text_does_not_matter_and_what_is_endless_ends() {
 }
 
 #[test]
+fn names_that_are_put_into_values_again_and_again_do_not_fill_the_memory() {
+    let name = "n".repeat(200_000);
+    let values = format!("user = {}\n", "$pool".repeat(20_000)).repeat(3);
+    let host = Host::new(&[(CONF, &format!("[{name}]\nlisten=/x\n{values}pm.max_requests = 7\n"))]);
+    let found = host.discover();
+    let [(_, pool)] = found.pools().collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!((&pool.user, pool.max_requests.value), (&None, 7), "4 GB each");
+    assert_eq!(said(&found.problems).iter().map(|(line, _)| line.unwrap()).collect::<Vec<_>>(), [3, 4, 5]);
+}
+
+#[test]
+fn the_name_of_a_pool_needs_a_pool() {
+    let found = Host::new(&[(CONF, "error_log = /var/log/$pool.log\n[www]\nlisten=/x\n")]).discover();
+    assert_eq!(said(&found.problems), [(Some(1), "FPM refuses `$pool` outside of a pool")]);
+}
+
+#[test]
 fn links_of_the_host_stay_on_the_host() {
     let host = Host::new(&[("/real.conf", "[linked]\nlisten=/x\n"), (CONF, "include=/b/*.conf\n")]);
     fs::create_dir(host.0.path().join("b")).unwrap();

@@ -1,7 +1,10 @@
 //! One connection: a request out, a response in. The caller sets the deadline for all of it.
 
 use std::io::{Error, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::path::Path;
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -31,8 +34,27 @@ const PIECE: usize = 16 * 1024;
 /// Sends a request and reads the response.
 pub(super) async fn exchange(address: &Address, request: &[u8]) -> Result<Response, Failed> {
     match address {
-        Address::Unix(path) => converse(UnixStream::connect(path).await.map_err(connecting)?, request).await,
+        Address::Unix { root, path } => {
+            let stream = connect_below(root, path).await.map_err(connecting)?;
+            converse(stream, request).await
+        }
         Address::Tcp(address) => converse(TcpStream::connect(&**address).await.map_err(connecting)?, request).await,
+    }
+}
+
+/// Connects to a socket below a root. The kernel resolves the path there, links included, so that an absolute link of the
+/// host does not lead into our own container; the descriptor's name in procfs is then what to connect to. That has room
+/// for paths that are longer than an address may be, too.
+async fn connect_below(root: &Path, path: &Path) -> std::io::Result<UnixStream> {
+    if root == Path::new("/") {
+        return UnixStream::connect(path).await;
+    }
+    let folder = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    match rustix::fs::openat2(&folder, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Ok(socket) => UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await,
+        Err(Errno::NOSYS | Errno::PERM) => UnixStream::connect(root.join(path.strip_prefix("/").unwrap_or(path))).await,
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) fn hint(reason: StatusReason, target: &Target) -> String {
     match reason {
         StatusReason::NotConfigured => format!(
             "Add `pm.status_path = /status` to pool {pool}{place}, better with \
-             `pm.status_listen = /run/php/{pool}-status.sock`, and reload FPM."
+             `pm.status_listen = /run/php/$pool-status.sock`, and reload FPM."
         ),
         StatusReason::Saturated => format!(
             "Every worker of {pool} is busy; the kernel's numbers tell more now. `pm.status_listen`{place} answers even then."

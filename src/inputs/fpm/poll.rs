@@ -1,8 +1,8 @@
 //! The clocks: each pool is read on its own, so that no pool waits for another.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -58,19 +58,25 @@ async fn follow(
     // Dropping the set ends its tasks.
     let mut tasks = JoinSet::new();
     let mut running: HashMap<Target, AbortHandle> = HashMap::new();
+    // A pool keeps its counters when its target changes: most reloads bring another `pm.max_children`.
+    let mut counters: HashMap<Arc<str>, Arc<Mutex<Counters>>> = HashMap::new();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     loop {
         let wanted = Arc::clone(&targets.borrow_and_update());
+        let pools: HashSet<&Arc<str>> = wanted.iter().map(|target| &target.pool).collect();
+        let targets_now: HashSet<&Target> = wanted.iter().collect();
         running.retain(|target, task| {
-            let stays = wanted.contains(target);
+            let stays = targets_now.contains(target);
             if !stays {
                 task.abort();
             }
             stays
         });
+        counters.retain(|pool, _| pools.contains(pool));
         for target in wanted.iter() {
             running.entry(target.clone()).or_insert_with(|| {
-                let clock = Clock { target: target.clone(), options, places: Arc::clone(&places) };
+                let counters = Arc::clone(counters.entry(Arc::clone(&target.pool)).or_default());
+                let clock = Clock { target: target.clone(), options, places: Arc::clone(&places), counters };
                 tasks.spawn(clock.run(Arc::clone(&saturated), out.clone()))
             });
         }
@@ -86,14 +92,14 @@ struct Clock {
     target: Target,
     options: Options,
     places: Arc<Semaphore>,
+    counters: Arc<Mutex<Counters>>,
 }
 
 impl Clock {
     async fn run(self, saturated: Saturated, out: mpsc::Sender<PoolReading>) {
-        let Self { target, options, places } = self;
+        let Self { target, options, places, counters } = self;
         let mut ticks = interval_at(Instant::now() + phase(&target, options.interval), options.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut counters = Counters::default();
         loop {
             ticks.tick().await;
             let waits_behind_requests = target.page.as_ref().is_some_and(|page| !page.separate);
@@ -104,7 +110,7 @@ impl Clock {
                 read(&target, options.full, options.deadline).await
             };
             if let Ok(status) = &mut reading.outcome {
-                counters.carry(status);
+                counters.lock().unwrap_or_else(PoisonError::into_inner).carry(status);
             }
             if out.send(reading).await.is_err() {
                 return;

@@ -59,13 +59,9 @@ fn headers(stdout: &[u8]) -> (u16, &[u8]) {
         if line.is_empty() {
             break;
         }
-        if let Some((b"status:", value)) = line
-            .split_at_checked(7)
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .as_ref()
-            .map(|(name, value)| (name.as_slice(), *value))
-        {
-            let value = value.trim_ascii_start();
+        let (name, value) = line.split_at(memchr::memchr(b':', line).unwrap_or(line.len()));
+        if name.eq_ignore_ascii_case(b"status") {
+            let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii_start();
             let digits = value.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
             code = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
         }

@@ -35,7 +35,12 @@ pub struct Page {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A unix socket.
-    Unix(PathBuf),
+    Unix {
+        /// Where the root of the host or container is seen that the path belongs to; `/` for our own.
+        root: PathBuf,
+        /// The path there. Links in it are followed as they are there.
+        path: PathBuf,
+    },
     /// `host:port`; a name is resolved each time.
     Tcp(Arc<str>),
 }
@@ -46,7 +51,7 @@ impl Target {
     pub fn of(installation: &Installation, pool: &Pool, label: &Arc<str>) -> Option<Self> {
         let page = pool.status().map(|(listen, path)| Page {
             address: match listen {
-                Listen::Unix(path) => Address::Unix(installation.root.join(path.strip_prefix("/").unwrap_or(path))),
+                Listen::Unix(path) => Address::Unix { root: installation.root.clone(), path: path.clone() },
                 Listen::Tcp { .. } => Address::Tcp(listen.peer().into()),
             },
             path: path.into(),
