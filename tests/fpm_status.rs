@@ -14,12 +14,13 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::http::{Address, Connection};
 use common::lab::{free_port, is_root};
 use common::{Lab, PhpFpm, php_fpm};
-use nginx_502_exporter::discovery::fpm::{Sources, discover, labels};
+use nginx_502_exporter::discovery::fpm::{Listen, Sources, discover, labels};
 use nginx_502_exporter::inputs::fpm::{self, Target, fastcgi, memory};
 use nginx_502_exporter::observation::fpm::{
     FpmStatus, MemoryKind, PoolReading, StatusFailure, StatusReason, WorkerState,
@@ -42,12 +43,8 @@ fn target(lab: &Lab) -> Target {
 
 /// A target that says where it is by itself.
 fn by_hand(address: &Address, path: &str) -> Target {
-    let (peer, address) = match address {
-        Address::Unix(path) => {
-            (format!("unix:{}", path.display()), fpm::Address::Unix { root: "/".into(), path: path.clone() })
-        }
-        Address::Tcp(address) => (address.to_string(), fpm::Address::Tcp(address.to_string().into())),
-    };
+    let listen: Listen = address.to_string().parse().expect("an address");
+    let (peer, address) = (listen.peer(), fpm::Address::of(Path::new("/"), &listen));
     let page = Some(fpm::Page { address, path: path.into(), separate: false });
     Target { pool: "www".into(), peer: peer.into(), page, max_children: None, place: None }
 }
@@ -107,6 +104,7 @@ fn the_page_is_read_over_a_unix_socket() {
     assert_eq!((processes.total(), processes.idle(), processes.active()), (2, 1, 1));
     assert_eq!(processes.states[WorkerState::Running.index()], 1, "the one that answers");
     assert_eq!((status.total, status.idle, status.active, status.includes_us), (Some(2), Some(1), Some(1), true));
+    assert_eq!(status.busy(), Some(0), "nobody but us");
     assert_eq!((status.listen_queue, status.listen_queue_limit), (None, None), "FPM does not know");
     assert!(status.accepted.unwrap() >= 1 && status.start_time.unwrap() > 1_700_000_000, "{status:?}");
     assert_eq!((status.max_children_reached, status.slow_requests), (Some(0), Some(0)));
@@ -333,6 +331,25 @@ fn servers_that_are_no_fpm_cost_no_more_than_the_deadline() {
         assert_eq!(failure.reason, reason, "{name}: {failure:?}");
         assert!(!failure.hint.is_empty(), "{name}");
     }
+}
+
+#[test]
+fn a_locked_scoreboard_is_asked_once_more() {
+    let record = |content: &[u8]| {
+        let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[1, 6, 0, 1, high, low, 0, 0], content, &[1, 3, 0, 1, 0, 8, 0, 0], &[0; 8]].concat()
+    };
+    let busy = record(b"Status: 503 Service Unavailable\r\n\r\nServer busy. Please try again later.");
+    let page = record(b"Content-type: application/json\r\n\r\n{\"accepted conn\":3}");
+    let always = busy.clone();
+    let asked = AtomicUsize::new(0);
+    let once = server(move |stream| {
+        let first = asked.fetch_add(1, Ordering::SeqCst) == 0;
+        stream.write_all(if first { &busy } else { &page })
+    });
+    assert_eq!(status(&once).accepted, Some(3));
+    let locked = failure(&server(move |stream| stream.write_all(&always)), PATIENT);
+    assert_eq!((locked.reason, locked.detail.starts_with("503: Server busy")), (StatusReason::Busy, true));
 }
 
 #[test]

@@ -30,7 +30,7 @@ use std::time::{Duration, SystemTime};
 pub use layout::{LAYOUTS, Layout};
 pub use master::{Master, Processes};
 pub use pool::{LogLevel, Pool, ProcessManager};
-pub use value::Listen;
+pub use value::{Listen, NoAddress};
 
 use read::Reader;
 

@@ -32,7 +32,21 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
 use crate::observation::fpm::{FpmStatus, PoolReading, StatusFailure, StatusReason};
-use exchange::Failed;
+
+/// Why there is no status; with a hint it becomes a [`StatusFailure`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// The closed reason.
+    pub reason: StatusReason,
+    /// Somebody's words.
+    pub detail: String,
+}
+
+impl Failed {
+    fn new(reason: StatusReason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
 
 /// Reads the status page of a pool once, in `deadline` altogether. Counters are FPM's own, see [`Counters`].
 pub async fn read(target: &Target, full: bool, deadline: Duration) -> PoolReading {

@@ -54,6 +54,14 @@ pub struct FpmStatus {
     pub includes_us: bool,
 }
 
+impl FpmStatus {
+    /// Active workers without the one that answered us.
+    #[must_use]
+    pub fn busy(&self) -> Option<u64> {
+        self.active.map(|active| active.saturating_sub(u64::from(self.includes_us)))
+    }
+}
+
 /// Workers by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ProcessCounts {

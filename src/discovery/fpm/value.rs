@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,24 @@ impl Listen {
         self.to_string()
     }
 }
+
+/// An address said by hand: `unix:/run/app.sock`, an absolute path, `127.0.0.1:9000` or a port alone.
+impl FromStr for Listen {
+    type Err = NoAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAddress> {
+        let path = text.strip_prefix("unix:").unwrap_or(text);
+        if path.starts_with('/') {
+            return Ok(Self::Unix(path.into()));
+        }
+        Self::parse(text, Path::new("")).filter(|listen| matches!(listen, Self::Tcp { .. })).ok_or(NoAddress)
+    }
+}
+
+/// A text is no address of a [`Listen`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write unix:/path, host:port or [ipv6]:port")]
+pub struct NoAddress;
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,12 +140,24 @@ mod tests {
             ("[::1]:9000", Some("[::1]:9000")),
             ("php:9000", Some("php:9000")),
             ("9000x", Some("unix:/usr/9000x")),
+            ("/run/a:b.sock", None),
             ("localhost:", None),
             ("a:0", None),
             ("70000", None),
             ("", None),
         ] {
             assert_eq!(parsed(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_said_by_hand_are_those_of_peers() {
+        for text in ["unix:/run/a.sock", "127.0.0.1:9000", "[::1]:9000", "php:9000"] {
+            assert_eq!(text.parse::<Listen>().map(|listen| listen.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("/run/a:b.sock".parse(), Ok(Listen::Unix("/run/a:b.sock".into())));
+        for text in ["", "unix:", "unix:a.sock", "a.sock", "php:", "php:x"] {
+            assert_eq!(text.parse::<Listen>(), Err(NoAddress), "{text}");
         }
     }
 

@@ -9,24 +9,9 @@ use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Address;
 use super::fastcgi::{Decoder, Response};
+use super::{Address, Failed};
 use crate::observation::fpm::StatusReason;
-
-/// Why there is no status.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failed {
-    /// The closed reason.
-    pub reason: StatusReason,
-    /// Somebody's words.
-    pub detail: String,
-}
-
-impl Failed {
-    pub(super) fn new(reason: StatusReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
-    }
-}
 
 /// Bytes read at once.
 const PIECE: usize = 16 * 1024;

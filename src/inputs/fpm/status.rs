@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use memchr::memmem;
 
-use super::exchange::Failed;
+use super::Failed;
 use super::fastcgi::Response;
 use crate::observation::fpm::{FpmStatus, ProcessCounts, StatusReason, WorkerState};
 

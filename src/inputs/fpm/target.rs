@@ -1,6 +1,6 @@
 //! What to ask, derived from discovery or said by hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::discovery::fpm::{Installation, Listen, Place, Pool};
@@ -49,22 +49,29 @@ impl Target {
     /// The target that a discovered pool makes; `None` where nobody said where it listens.
     #[must_use]
     pub fn of(installation: &Installation, pool: &Pool, label: &Arc<str>) -> Option<Self> {
-        let page = pool.status().map(|(listen, path)| Page {
-            address: match listen {
-                Listen::Unix(path) => Address::Unix { root: installation.root.clone(), path: path.clone() },
-                Listen::Tcp { .. } => Address::Tcp(listen.peer().into()),
-            },
-            path: path.into(),
-            separate: pool.status_listen.is_some(),
-        });
         let stated = pool.status_listen.as_ref().and_then(|stated| stated.at.as_ref());
         let stated = stated.or_else(|| pool.status_path.as_ref()?.at.as_ref());
         Some(Self {
             pool: Arc::clone(label),
             peer: pool.peer()?.into(),
-            page,
+            page: pool.status().map(|(listen, path)| Page {
+                address: Address::of(&installation.root, listen),
+                path: path.into(),
+                separate: pool.status_listen.is_some(),
+            }),
             max_children: pool.max_children.as_ref().map(|stated| stated.value),
             place: Some(stated.unwrap_or(&pool.at).clone()),
         })
+    }
+}
+
+impl Address {
+    /// Where FPM listens, as seen from here.
+    #[must_use]
+    pub fn of(root: &Path, listen: &Listen) -> Self {
+        match listen {
+            Listen::Unix(path) => Self::Unix { root: root.to_owned(), path: path.clone() },
+            Listen::Tcp { .. } => Self::Tcp(listen.peer().into()),
+        }
     }
 }
