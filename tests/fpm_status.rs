@@ -104,7 +104,7 @@ fn the_page_is_read_over_a_unix_socket() {
     assert_eq!((processes.total(), processes.idle(), processes.active()), (2, 1, 1));
     assert_eq!(processes.states[WorkerState::Running.index()], 1, "the one that answers");
     assert_eq!((status.total, status.idle, status.active, status.includes_us), (Some(2), Some(1), Some(1), true));
-    assert_eq!(status.busy(), Some(0), "nobody but us");
+    assert_eq!((status.busy(), processes.longest_request), (Some(0), None), "nobody but us");
     assert_eq!((status.listen_queue, status.listen_queue_limit), (None, None), "FPM does not know");
     assert!(status.accepted.unwrap() >= 1 && status.start_time.unwrap() > 1_700_000_000, "{status:?}");
     assert_eq!((status.max_children_reached, status.slow_requests), (Some(0), Some(0)));

@@ -14,6 +14,7 @@
 //! value, and a configuration outside of the known places is read only when a master of root or of our own user names
 //! it.
 
+mod files;
 mod ini;
 mod layout;
 mod master;
@@ -68,12 +69,29 @@ impl<T> Stated<T> {
 /// What could not be understood or read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
+    /// What sort of problem it is.
+    pub kind: ProblemKind,
     /// The file, and the line where there is one.
     pub file: Arc<Path>,
     /// The line, from 1.
     pub line: Option<u32>,
     /// What is wrong, in one line. Holds no value of the file.
     pub what: String,
+}
+
+/// Sorts of [`Problem`]s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProblemKind {
+    /// This process may not read it: a grant would change that.
+    Permission,
+    /// It cannot be read for another reason; it is not there, for example.
+    Unreadable,
+    /// FPM refuses it: a reload ends in an error, and the next start fails.
+    Refused,
+    /// FPM takes it, but it is probably not what was meant: an include of nothing.
+    Empty,
+    /// We do not look at it, by a limit or by caution.
+    Ignored,
 }
 
 /// A version of PHP, as a path or a program's name tells it.
@@ -178,8 +196,14 @@ impl Discovery {
         self.files.insert(path.to_owned(), stamp(path));
     }
 
-    fn problem(&mut self, file: &Arc<Path>, line: Option<u32>, what: impl Into<String>) {
-        let problem = Problem { file: Arc::clone(file), line, what: what.into() };
+    fn unreadable(&mut self, file: &Arc<Path>, line: Option<u32>, error: &std::io::Error) {
+        let denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let kind = if denied { ProblemKind::Permission } else { ProblemKind::Unreadable };
+        self.problem(kind, file, line, format!("cannot be read: {error}"));
+    }
+
+    fn problem(&mut self, kind: ProblemKind, file: &Arc<Path>, line: Option<u32>, what: impl Into<String>) {
+        let problem = Problem { kind, file: Arc::clone(file), line, what: what.into() };
         if self.problems.contains(&problem) {
             return;
         }

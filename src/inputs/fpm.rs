@@ -90,6 +90,10 @@ async fn ask(target: &Target, full: bool) -> Result<FpmStatus, Failed> {
     }
     let mut status = answer?;
     status.includes_us = !separate;
+    let only_ours = status.busy() == Some(0);
+    if let Some(processes) = status.processes.as_mut().filter(|_| only_ours) {
+        processes.longest_request = None;
+    }
     if target.peer.starts_with("unix:") {
         // FPM asks TCP only, and says 0 for the rest.
         (status.listen_queue, status.max_listen_queue, status.listen_queue_limit) = (None, None, None);

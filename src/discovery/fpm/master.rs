@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::files::outside;
 use super::ini::Variable;
 use super::layout::{LAYOUTS, Paths, version};
-use super::read::outside;
-use super::{Discovery, Sources, Version};
+use super::{Discovery, ProblemKind, Sources, Version};
 
 /// What is read of one file of procfs.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -216,7 +216,7 @@ pub(super) fn wanted(sources: &Sources, processes: &Processes, found: &mut Disco
                     "not read: only the master process {} of user {} names it; name it with --fpm.conf to have it read",
                     running.master.pid, running.uid
                 );
-                found.problem(&running.conf.as_path().into(), None, what);
+                found.problem(ProblemKind::Ignored, &running.conf.as_path().into(), None, what);
                 continue;
             }
             wanted.push(Wanted::new(&running.conf, root));

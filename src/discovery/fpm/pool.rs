@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::master::Wanted;
 use super::read::{Entries, Raw, RawPool};
 use super::value::{count, integer, switch, time};
-use super::{DEFAULT_IDLE_TIMEOUT, Discovery, Installation, Listen, Place, Stated, Version, default_backlog};
+use super::{
+    DEFAULT_IDLE_TIMEOUT, Discovery, Installation, Listen, Place, ProblemKind, Stated, Version, default_backlog,
+};
 
 /// How FPM starts workers: `pm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +226,8 @@ impl Section<'_> {
             Some(value) => Some(Stated { value, at }),
             None => {
                 if let Some(at) = at {
-                    self.found.problem(&at.file, Some(at.line), format!("FPM refuses the value of `{key}`"));
+                    let what = format!("FPM refuses the value of `{key}`");
+                    self.found.problem(ProblemKind::Refused, &at.file, Some(at.line), what);
                 }
                 None
             }

@@ -6,17 +6,13 @@
 //! backwards). Includes nest up to five files deep.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
-
+use super::files::{self, outside};
 use super::ini::{Environment, Line, Malformed, Value, statements};
 use super::layout::Paths;
-use super::{Discovery, MAX_POOLS, Place, Stated};
+use super::{Discovery, MAX_POOLS, Place, ProblemKind, Stated};
 
 /// What is read of one file; ordinary ones have 20 KB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -89,23 +85,17 @@ impl<'r> Reader<'r> {
         self.files += 1;
         if self.files > MAX_FILES || self.bytes > MAX_BYTES {
             let what = format!("not read: there are more than {MAX_FILES} files or {MAX_BYTES} bytes");
-            self.found.problem(name, None, what);
+            self.found.problem(ProblemKind::Ignored, name, None, what);
             return;
         }
         self.found.saw(&outside(self.root, name));
-        let mut content = Vec::new();
-        let opened = open_in_root(self.root, name).and_then(|file| {
-            if !file.metadata()?.is_file() {
-                return Err(io::Error::other("it is not a regular file"));
-            }
-            file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)
-        });
-        match opened {
-            Err(error) => self.found.problem(name, None, format!("cannot be read: {error}")),
-            Ok(_) if content.len() as u64 > MAX_FILE_BYTES => {
-                self.found.problem(name, None, format!("only its first {MAX_FILE_BYTES} bytes are read"));
-            }
-            Ok(_) => {}
+        let content = match files::read(self.root, name, MAX_FILE_BYTES) {
+            Ok(content) => content,
+            Err(error) => return self.found.unreadable(name, None, &error),
+        };
+        if content.len() as u64 > MAX_FILE_BYTES {
+            let what = format!("only its first {MAX_FILE_BYTES} bytes are read");
+            self.found.problem(ProblemKind::Ignored, name, None, what);
         }
         self.bytes = self.bytes.saturating_add(content.len());
         // FPM's reader steps over a byte order mark, though its authors may not know.
@@ -120,14 +110,15 @@ impl<'r> Reader<'r> {
                             "${{{}}} is in the environment of FPM, which this process may not read",
                             shown(&variable)
                         );
-                        self.found.problem(&at.file, Some(at.line), what);
+                        self.found.problem(ProblemKind::Permission, &at.file, Some(at.line), what);
                     }
                     Ok(Line::Entry { key, sub: None, value }) if key == "include" => {
                         self.include(&value.text, &at, depth);
                     }
                     Ok(Line::Entry { key, sub, value }) => self.entry(key, sub, value.text, at),
                     Err(Malformed) => {
-                        self.found.problem(&at.file, Some(at.line), "FPM refuses this line: it is no `key = value`");
+                        let what = "FPM refuses this line: it is no `key = value`";
+                        self.found.problem(ProblemKind::Refused, &at.file, Some(at.line), what);
                     }
                 }
             }
@@ -147,7 +138,7 @@ impl<'r> Reader<'r> {
             }
             None => {
                 let what = format!("pools past the first {MAX_POOLS} are not looked at");
-                self.found.problem(&at.file, None, what);
+                self.found.problem(ProblemKind::Ignored, &at.file, None, what);
                 Section::Dropped
             }
         };
@@ -168,20 +159,19 @@ impl<'r> Reader<'r> {
         if !known {
             let section = pool.map_or("global", |pool| pool.name.as_str());
             let what = format!("FPM refuses the key `{}` in section [{}]", shown(&key), shown(section));
-            self.found.problem(&at.file, Some(at.line), what);
+            self.found.problem(ProblemKind::Refused, &at.file, Some(at.line), what);
             return;
         }
         let name = pool.as_ref().map_or("", |pool| pool.name.as_str());
         let names = value.matches(POOL).count();
         let bytes = self.bytes.saturating_add(value.len()).saturating_add(names.saturating_mul(name.len()));
-        let refused = if names > 0 && pool.is_none() {
-            Some("FPM refuses `$pool` outside of a pool".to_owned())
-        } else {
-            (bytes > MAX_BYTES).then(|| format!("not read: there are more than {MAX_BYTES} bytes"))
-        };
-        if let Some(what) = refused {
-            self.found.problem(&at.file, Some(at.line), what);
-            return;
+        if names > 0 && pool.is_none() {
+            let what = "FPM refuses `$pool` outside of a pool";
+            return self.found.problem(ProblemKind::Refused, &at.file, Some(at.line), what);
+        }
+        if bytes > MAX_BYTES {
+            let what = format!("not read: there are more than {MAX_BYTES} bytes");
+            return self.found.problem(ProblemKind::Ignored, &at.file, Some(at.line), what);
         }
         self.bytes = bytes;
         let value = Stated { value: value.replace(POOL, name), at: Some(at) };
@@ -199,47 +189,26 @@ impl<'r> Reader<'r> {
     }
 
     fn include(&mut self, pattern: &str, at: &Place, depth: usize) {
-        let mut problem = |what: String| self.found.problem(&at.file, Some(at.line), what);
+        let (file, line) = (&at.file, Some(at.line));
         if depth >= MAX_DEPTH {
-            problem(format!("not included: FPM nests includes at most {MAX_DEPTH} files deep"));
-            return;
+            let what = format!("not included: FPM nests includes at most {MAX_DEPTH} files deep");
+            return self.found.problem(ProblemKind::Refused, file, line, what);
         }
-        let pattern = self.paths.prefix.join(pattern);
-        // glob(3) knows no `**`; the crate does, and would walk whole trees.
-        let mut text = pattern.to_string_lossy().into_owned();
-        while text.contains("**") {
-            text = text.replace("**", "*");
-        }
-        let root = self.root.to_string_lossy();
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let full = format!("{}{text}", glob::Pattern::escape(root.trim_end_matches('/')));
-        let paths = match glob::glob_with(&full, options) {
-            Ok(paths) => paths,
-            Err(error) => return problem(format!("the include is no pattern: {}", error.msg)),
-        };
-        let mut names: Vec<Arc<Path>> = Vec::new();
-        for path in paths.take(MAX_FILES) {
-            match path {
-                Ok(path) if path.is_dir() => {}
-                Ok(path) => names.push(inside(self.root, &path).into()),
-                Err(error) => problem(format!("a folder of the include cannot be read: {}", error.error())),
+        let matches = match files::matching(self.root, &self.paths.prefix.join(pattern), MAX_FILES) {
+            Ok(matches) => matches,
+            Err(why) => {
+                let what = format!("the include is no pattern: {why}");
+                return self.found.problem(ProblemKind::Refused, file, line, what);
             }
+        };
+        for error in &matches.errors {
+            self.found.unreadable(file, line, error);
         }
-        if names.is_empty() {
-            problem("no file matches the include".to_owned());
+        if matches.files.is_empty() {
+            self.found.problem(ProblemKind::Empty, file, line, "no file matches the include");
         }
-        let literal: PathBuf = Path::new(&text)
-            .parent()
-            .into_iter()
-            .flat_map(Path::components)
-            .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
-            .collect();
-        self.found.saw(&outside(self.root, &literal));
-        for name in names {
+        self.found.saw(&outside(self.root, &matches.folder));
+        for name in matches.files {
             self.file(&name, depth + 1);
         }
     }
@@ -252,29 +221,6 @@ const POOL: &str = "$pool";
 fn shown(name: &str) -> String {
     let short: String = name.chars().take(40).collect();
     short.escape_debug().to_string()
-}
-
-/// Where a path of the host is seen.
-pub(super) fn outside(root: &Path, name: &Path) -> PathBuf {
-    root.join(name.strip_prefix("/").unwrap_or(name))
-}
-
-/// A path of the host, from where it is seen.
-fn inside(root: &Path, path: &Path) -> PathBuf {
-    Path::new("/").join(path.strip_prefix(root).unwrap_or(path))
-}
-
-/// Opens a file of the host without waiting for a writer; symlinks, absolute ones too, stay within the root.
-fn open_in_root(root: &Path, name: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    if root == Path::new("/") {
-        return Ok(rustix::fs::open(name, flags, Mode::empty())?.into());
-    }
-    let folder = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    match rustix::fs::openat2(&folder, name, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-        Err(Errno::NOSYS | Errno::PERM) => Ok(rustix::fs::open(outside(root, name), flags, Mode::empty())?.into()),
-        opened => Ok(opened?.into()),
-    }
 }
 
 const ARRAYS: &[&str] = &["env", "php_value", "php_admin_value", "php_flag", "php_admin_flag", SUPPRESS_PATH];

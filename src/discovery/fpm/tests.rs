@@ -19,7 +19,7 @@ impl Host {
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        let path = read::outside(self.0.path(), Path::new(name));
+        let path = files::outside(self.0.path(), Path::new(name));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
@@ -200,6 +200,11 @@ fn links_of_the_host_stay_on_the_host() {
     fs::create_dir(host.0.path().join("b")).unwrap();
     std::os::unix::fs::symlink("/real.conf", host.0.path().join("b/www.conf")).unwrap();
     assert_eq!(host.discover().pools().count(), 1);
+    // The folder, too.
+    std::os::unix::fs::symlink("/b", host.0.path().join("c")).unwrap();
+    host.write(CONF, "include=/c/*.conf\n");
+    let found = host.discover();
+    assert_eq!(found.pools().map(|(_, pool)| pool.at.to_string()).collect::<Vec<_>>(), ["/c/www.conf:1"]);
 }
 
 #[test]
@@ -260,6 +265,30 @@ fn a_master_brings_its_own_configuration() {
     assert_eq!((found.pools().count(), found.installations[0].root.ends_with("proc/10/root")), (0, true));
     host.write("/proc/10/root/srv/fpm.conf", "[inside]\nlisten=/x\n");
     assert_eq!(host.discover().pools().map(|(_, pool)| pool.name.to_string()).collect::<Vec<_>>(), ["inside"]);
+}
+
+#[test]
+fn a_file_of_others_is_a_matter_of_permission() {
+    let host = Host::new(&[(CONF, "include=/b/*.conf\ninclude=/c/*.conf\n"), ("/b/a.conf", "[a]\n")]);
+    let closed = |name: &str| {
+        let path = files::outside(host.0.path(), Path::new(name));
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    };
+    closed("/b/a.conf");
+    fs::create_dir(host.0.path().join("c")).unwrap();
+    closed("/c");
+    fs::set_permissions(host.0.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let kinds = std::thread::scope(|scope| {
+        let look = scope.spawn(|| {
+            if rustix::process::geteuid().is_root() {
+                rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).unwrap();
+            }
+            host.discover().problems.into_iter().map(|problem| (problem.kind, problem.line)).collect::<Vec<_>>()
+        });
+        look.join().unwrap()
+    });
+    fs::set_permissions(host.0.path().join("c"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(kinds[..2], [(ProblemKind::Permission, None), (ProblemKind::Permission, Some(2))]);
 }
 
 #[test]
