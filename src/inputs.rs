@@ -1,6 +1,7 @@
 //! What reads the outside world. An input has one way out, its [`Sink`], and one duty: to say what it saw, also when it
 //! saw nothing because it was not allowed to. It judges nothing.
 
+pub mod fpm;
 pub mod log;
 pub mod process;
 pub mod socket;

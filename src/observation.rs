@@ -6,6 +6,7 @@
 pub(crate) mod closed_set;
 mod delta;
 mod entry;
+pub mod fpm;
 mod names;
 pub mod socket;
 
