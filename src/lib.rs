@@ -18,6 +18,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod diagnosis;
+pub mod discovery;
 pub mod inputs;
 pub mod metrics;
 pub mod observation;

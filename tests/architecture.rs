@@ -16,12 +16,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("observation", &[]),
     ("config", &[]),
-    ("inputs", &["observation", "config"]),
+    ("discovery", &["observation", "config"]),
+    ("inputs", &["observation", "config", "discovery"]),
     ("state", &["observation"]),
     ("diagnosis", &["observation"]),
     ("metrics", &["state"]),
     ("web", &["state", "metrics"]),
-    ("app", &["observation", "config", "inputs", "state", "diagnosis", "metrics", "web"]),
+    ("app", &["observation", "config", "discovery", "inputs", "state", "diagnosis", "metrics", "web"]),
     ("cli", &["text", "observation", "config", "inputs", "diagnosis", "app"]),
 ];
 
