@@ -125,3 +125,63 @@ impl Discovery {
         seen.filter(move |(_, stamp)| stamp.is_some_and(|stamp| stamp.modified > limit)).map(|(path, _)| path.as_path())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::files::memory::Memory;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn discover_text(text: impl AsRef<[u8]>) -> Discovery {
+        let files = Memory::new([("/etc/nginx/nginx.conf", text.as_ref()), ("/etc/nginx/a.conf", b"listen 1;\n}")]);
+        discover(&Options::default(), &files)
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_kept_where_they_matter() {
+        let text = b"http { server { # \xe9t\xe9\n server_name \xff.test; location / { fastcgi_pass unix:/run/\xe9.sock; } } }";
+        let discovery = discover_text(text);
+        assert_eq!(discovery.problems, []);
+        assert_eq!(&*discovery.config.servers[0].names[0], "\u{fffd}.test");
+        assert_eq!(
+            discovery.config.targets.iter().map(|target| &*target.name).collect::<Vec<_>>(),
+            ["unix:/run/\u{fffd}.sock"]
+        );
+    }
+
+    #[test]
+    fn a_missing_configuration_is_a_problem() {
+        let discovery = discover(&Options::default(), &Memory::default());
+        let told: Vec<_> = discovery.problems.iter().map(ToString::to_string).collect();
+        let file = "/usr/local/nginx/conf/nginx.conf";
+        assert_eq!(told, [format!("{file}: open() \"{file}\" failed (2: No such file or directory)")]);
+        assert!(!discovery.changed(&Memory::default()));
+        let appeared = Memory::new([("/usr/local/nginx/conf/nginx.conf", "")]);
+        assert!(discovery.changed(&appeared));
+        assert_eq!(discover(&Options::default(), &appeared).problems.len(), 1, "an empty one is a problem too");
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_read_to_its_end(text in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            discover_text(text);
+        }
+
+        #[test]
+        fn any_words_are_understood_or_told(
+            words in proptest::collection::vec(prop_oneof![
+                Just("http"), Just("stream"), Just("server"), Just("location"), Just("upstream"), Just("map"), Just("if"),
+                Just("set"), Just("include"), Just("a.conf"), Just("*"), Just("proxy_pass"), Just("fastcgi_pass"),
+                Just("http://"), Just("unix:"), Just("$a"), Just("${a}"), Just("$a$b"), Just("a"), Just("/"), Just("1"),
+                Just("proxy_buffers"), Just("proxy_read_timeout"), Just("proxy_set_header"), Just("Connection"),
+                Just("access_log"), Just("error_log"), Just("log_format"), Just("off"), Just("resolver"), Just("keepalive"),
+                Just("zone"), Just("limit_req_zone"), Just("zone="), Just("events"), Just("user"), Just("pid"),
+                Just("init_by_lua_block"), Just("listen"), Just("server_name"), Just("split_clients"), Just("geo"),
+                Just("{"), Just("}"), Just(";"), Just(";"), Just(";"), Just("\""), Just("'"), Just("#"), Just("\n"),
+            ], 0..400),
+        ) {
+            let discovery = discover_text(words.join(" "));
+            prop_assert!(discovery.problems.len() <= 100);
+        }
+    }
+}

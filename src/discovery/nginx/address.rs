@@ -167,6 +167,23 @@ pub(super) const STREAM_MODULE: Module =
     Module { prefix: "proxy", protocol: Protocol::Stream, schemes: &[], needs_scheme: false };
 
 impl Module {
+    /// The part of a pass's argument that says where it leads: without the URI behind it, which may consist of what only
+    /// a request tells.
+    pub(super) fn without_uri<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        let start = match memchr::memmem::find(text, b"://") {
+            Some(at) if self.needs_scheme => at + 3,
+            _ => return text,
+        };
+        let rest = text.get(start..).unwrap_or_default();
+        let end = match rest.get(..5) {
+            Some(unix) if unix.eq_ignore_ascii_case(b"unix:") => {
+                memchr::memchr(b':', rest.get(5..).unwrap_or_default()).map(|colon| colon + 5)
+            }
+            _ => memchr::memchr2(b'/', b'?', rest),
+        };
+        end.and_then(|end| text.get(..start + end)).unwrap_or(text)
+    }
+
     /// Takes a pass's argument apart: what is spoken, and where.
     ///
     /// # Errors

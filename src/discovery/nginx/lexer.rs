@@ -250,7 +250,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn refuse(&mut self, byte: u8) -> End {
-        let broken = self.broken(format!("unexpected \"{}\"", byte.escape_ascii()));
+        let broken =
+            self.broken(format!("unexpected \"{}\"", char::from(byte).escape_default().to_string().replace('\\', "")));
         if matches!(byte, b';' | b'{') {
             self.at += 1;
         }

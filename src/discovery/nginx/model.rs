@@ -151,7 +151,7 @@ impl Model<'_> {
         let names: Arc<[Arc<str>]> = scope.own("server_name").iter().flat_map(|names| names.args()).map(text).collect();
         let mut listen: Vec<Arc<str>> =
             scope.own("listen").iter().filter_map(|listen| listen.arg(0)).map(text).collect();
-        if listen.is_empty() {
+        if listen.is_empty() && context == Context::Http {
             listen.push("*:80".into());
         }
         self.servers.push(Server { context, names: names.to_vec(), listen: listen.clone(), place: block.place() });
@@ -159,19 +159,12 @@ impl Model<'_> {
             self.logs.add_default_access(self.layout);
         }
         let walk = Walk { context, names, listen, variables: &variables };
-        self.level(&walk, block, &scope, "", None);
+        self.level(&walk, block, &scope, "");
     }
 
-    /// A server, location, `if` or `limit_except`. `above`: the pass of the block around it, which those two last kinds
-    /// take over.
-    fn level<'t>(
-        &mut self,
-        walk: &Walk<'_>,
-        block: Directive<'t>,
-        scope: &Scope<'t, '_>,
-        location: &str,
-        above: Option<(&Module, Directive<'t>)>,
-    ) {
+    /// A server, location, `if` or `limit_except`. The last two take over the pass of the location around them with its
+    /// values: hardly any directive of the upstream modules is allowed in them.
+    fn level<'t>(&mut self, walk: &Walk<'_>, block: Directive<'t>, scope: &Scope<'t, '_>, location: &str) {
         self.logs.add(walk.context, scope, self.layout);
         self.stored(scope);
         for status in scope.own("stub_status") {
@@ -183,7 +176,6 @@ impl Model<'_> {
             });
         }
         let site = Site { context: walk.context, server_names: &walk.names, location };
-        let mut here = None;
         let modules = match walk.context {
             Context::Http => HTTP_MODULES,
             Context::Stream => &[STREAM_MODULE],
@@ -191,23 +183,16 @@ impl Model<'_> {
         for module in modules {
             for directive in scope.own(&format!("{}_pass", module.prefix)) {
                 self.pass(module, *directive, walk, scope, &site);
-                here = Some((module, *directive));
             }
         }
-        if let Some((module, directive)) =
-            above.filter(|(module, _)| here.is_none() && scope.has_own_beginning(&format!("{}_", module.prefix)))
-        {
-            self.pass(module, directive, walk, scope, &site);
-        }
-        let here = here.or(above);
         for inner in block.children().filter(|child| child.is_block()) {
-            let name = inner.name();
-            let takes_over = matches!(name, b"if" | b"limit_except");
-            if name != b"location" && !takes_over {
-                continue;
-            }
-            let label = label(location, inner, takes_over);
-            self.level(walk, inner, &scope.inner(inner), &label, here.filter(|_| takes_over));
+            let keeps_outer = match inner.name() {
+                b"location" => false,
+                b"if" | b"limit_except" => true,
+                _ => continue,
+            };
+            let label = label(location, inner, keeps_outer);
+            self.level(walk, inner, &scope.inner(inner), &label);
         }
     }
 
@@ -226,10 +211,6 @@ impl Model<'_> {
             return scope
                 .refuse(directive, format!("invalid number of arguments in \"{}_pass\" directive", module.prefix));
         };
-        if directive.arg_count() > 1 {
-            // A `;` is missing: what the pass leads to is clear nevertheless.
-            scope.refuse(directive, format!("invalid number of arguments in \"{}_pass\" directive", module.prefix));
-        }
         let (protocol, target) = match is_expression(argument) {
             true => self.run_time(module, directive, argument, walk),
             false => self.fixed(module, directive, argument, walk.context, scope),
@@ -268,7 +249,7 @@ impl Model<'_> {
         argument: &[u8],
         walk: &Walk<'_>,
     ) -> (Protocol, PassTarget) {
-        let values = walk.variables.expand(argument);
+        let values = walk.variables.expand(module.without_uri(argument));
         let has_scheme = |scheme: &str| {
             argument
                 .split_at_checked(scheme.len())

@@ -175,6 +175,7 @@ impl<'a> Reader<'a> {
                     self.simple(file, block);
                 }
                 End::BlockOpen => {
+                    let block = if block.is_data { self.end_data(file, &mut blocks, outer) } else { block };
                     let is_lua = lua::is_lua_block(self.read.tree.pending().0);
                     let opened = self.open(file, block);
                     if is_lua {
@@ -211,6 +212,16 @@ impl<'a> Reader<'a> {
             }
             self.close(&block);
         }
+    }
+
+    /// Data has no blocks: its closing brace is missing, and what opens here stands beside it.
+    fn end_data<'o>(&mut self, file: u32, blocks: &'o mut Vec<Open>, outer: &'o mut Open) -> &'o mut Open {
+        let place = self.read.tree.place(file, self.read.tree.pending_line());
+        self.problems.add(place, "unexpected \"{\"");
+        if let Some(data) = blocks.pop() {
+            self.close(&data);
+        }
+        blocks.last_mut().unwrap_or(outer)
     }
 
     fn close(&mut self, block: &Open) {
@@ -255,7 +266,7 @@ impl<'a> Reader<'a> {
             self.problems.add(self.read.tree.place(file, line), what);
             outer.room = 0;
         }
-        let node = if outer.is_data { None } else { self.keep(file, line, outer, true) };
+        let node = self.keep(file, line, outer, true);
         self.read.tree.clear();
         let room = match (node, is_data) {
             (None, _) => 0,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::HTTP_MODULES;
 use super::problems::Problems;
 use super::tree::{Children, Directive};
 use super::units;
@@ -26,6 +27,10 @@ impl<'t, 'p> Scope<'t, 'p> {
     ) -> Self {
         let mut own: HashMap<&[u8], Vec<Directive<'_>>> = HashMap::new();
         for directive in directives.filter(|directive| !directive.is_block()) {
+            if takes_one(directive.name()) && directive.arg_count() != 1 {
+                let what = format!("invalid number of arguments in \"{}\" directive", text(directive.name()));
+                problems.borrow_mut().add(directive.place(), what);
+            }
             own.entry(directive.name()).or_default().push(directive);
         }
         Self { own, outer, problems }
@@ -39,11 +44,6 @@ impl<'t, 'p> Scope<'t, 'p> {
     /// The directives of that name in this very block.
     pub(super) fn own(&self, name: &str) -> &[Directive<'t>] {
         self.own.get(name.as_bytes()).map_or(&[], Vec::as_slice)
-    }
-
-    /// Whether this very block has a directive that begins so.
-    pub(super) fn has_own_beginning(&self, start: &str) -> bool {
-        self.own.keys().any(|name| name.starts_with(start.as_bytes()))
     }
 
     /// The directives of that name in the nearest block that has any.
@@ -77,13 +77,7 @@ impl<'t, 'p> Scope<'t, 'p> {
 
     /// The same for a directive with one argument.
     pub(super) fn argument<T>(&self, name: &str, read: impl Fn(&'t [u8]) -> Option<T>) -> Option<Setting<T>> {
-        if let Some(directive) = self.nearest(name).first()
-            && directive.arg_count() != 1
-        {
-            self.refuse(*directive, format!("invalid number of arguments in \"{name}\" directive"));
-            return None;
-        }
-        self.value(name, |directive| read(directive.arg(0)?))
+        self.value(name, |directive| (directive.arg_count() == 1).then(|| read(directive.arg(0)?))?)
     }
 
     pub(super) fn time(&self, name: &str, default: Duration) -> Setting<Duration> {
@@ -110,6 +104,27 @@ impl<'t, 'p> Scope<'t, 'p> {
     pub(super) fn texts(&self, name: &str) -> Option<Setting<Vec<Arc<str>>>> {
         self.value(name, |directive| (directive.arg_count() > 0).then(|| directive.args().map(text).collect()))
     }
+}
+
+/// Whether it is a directive of an upstream module with exactly one argument: where there are more, a `;` is missing and
+/// the directive after it is lost.
+fn takes_one(name: &[u8]) -> bool {
+    const REST: &[&[u8]] = &[
+        b"pass",
+        b"connect_timeout",
+        b"send_timeout",
+        b"read_timeout",
+        b"timeout",
+        b"buffer_size",
+        b"busy_buffers_size",
+        b"next_upstream_tries",
+        b"next_upstream_timeout",
+    ];
+    let Some((module, rest)) = memchr::memchr(b'_', name).and_then(|at| name.split_at_checked(at)) else {
+        return false;
+    };
+    HTTP_MODULES.iter().any(|known| known.prefix.as_bytes() == module)
+        && REST.contains(&rest.get(1..).unwrap_or_default())
 }
 
 /// Bytes as text; what is no UTF-8 is replaced, as in what is read of logs.

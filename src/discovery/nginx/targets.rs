@@ -156,8 +156,11 @@ fn peer(context: Context, server: Directive<'_>, scope: &Scope<'_, '_>) -> Optio
         Context::Http => Some(80),
         Context::Stream => None,
     };
-    let parsed = written.ok_or("invalid number of arguments in \"server\" directive").and_then(|written| {
-        let address = address::parse(written, default_port, false)?;
+    let Some(written) = written else {
+        scope.refuse(server, "invalid number of arguments in \"server\" directive");
+        return None;
+    };
+    let parsed = address::parse(written, default_port, false).and_then(|address| {
         let needs_port = matches!(&address.host, Host::Name { port: 0, .. });
         let has_service = server.args().any(|parameter| parameter.starts_with(b"service="));
         let needs_port = needs_port || matches!(&address.host, Host::Ip(ip) if ip.port() == 0);
@@ -166,7 +169,7 @@ fn peer(context: Context, server: Directive<'_>, scope: &Scope<'_, '_>) -> Optio
     let address = match parsed {
         Ok(address) => address,
         Err(words) => {
-            scope.refuse(server, format!("{words} in upstream \"{}\"", text(written.unwrap_or_default())));
+            scope.refuse(server, format!("{words} in upstream \"{}\"", text(written)));
             return None;
         }
     };

@@ -12,6 +12,15 @@ const MAX_DEPTH: usize = 4;
 const MAX_STEPS: usize = 1000;
 /// Longer values are not told: no address is that long.
 const MAX_LENGTH: usize = 1024;
+/// Variables of the request that an address ends before, and what of them matters for it.
+const URI_VARIABLES: &[(&[u8], &[u8])] = &[
+    (b"request_uri", b"/"),
+    (b"uri", b"/"),
+    (b"document_uri", b"/"),
+    (b"is_args", b""),
+    (b"args", b""),
+    (b"query_string", b""),
+];
 
 /// What an expression can become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +128,9 @@ impl<'t, 'o> Variables<'t, 'o> {
 
     fn of(&self, name: &[u8], depth: usize, steps: &mut usize) -> Values {
         let unknown = Values { literal: Vec::new(), complete: false };
+        if let Some((_, start)) = URI_VARIABLES.iter().find(|(known, _)| *known == name) {
+            return Values { literal: vec![start.to_vec()], complete: true };
+        }
         let (Some(depth), Some((known, is_cut))) = (depth.checked_sub(1), self.get(name)) else { return unknown };
         let mut all = Values { literal: Vec::new(), complete: !is_cut };
         for value in known {
