@@ -4,3 +4,4 @@
 //! connects to nothing and executes nothing.
 
 pub mod fpm;
+pub mod nginx;

@@ -8,6 +8,7 @@ mod delta;
 mod entry;
 pub mod fpm;
 mod names;
+pub mod nginx;
 pub mod socket;
 
 pub use delta::{FileDelta, LogDelta, PeerLabels, SeriesDelta};

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("diagnosis", &["observation"]),
     ("metrics", &["state"]),
     ("web", &["state", "metrics"]),
-    ("app", &["observation", "config", "inputs", "state", "diagnosis", "metrics", "web"]),
+    ("app", &["observation", "config", "discovery", "inputs", "state", "diagnosis", "metrics", "web"]),
     ("cli", &["text", "observation", "config", "inputs", "diagnosis", "app"]),
 ];
 
