@@ -2,6 +2,7 @@
 //! saw nothing because it was not allowed to. It judges nothing.
 
 pub mod log;
+pub mod probe;
 pub mod process;
 
 use tokio::sync::mpsc;

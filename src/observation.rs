@@ -7,6 +7,7 @@ pub(crate) mod closed_set;
 mod delta;
 mod entry;
 mod names;
+pub mod probe;
 
 pub use delta::{FileDelta, LogDelta, PeerLabels, SeriesDelta};
 pub use entry::{CivilTime, Entry, Fields, Verdict};
