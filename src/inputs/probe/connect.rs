@@ -63,3 +63,42 @@ pub(super) fn reason(error: &io::Error, is_unix: bool) -> ProbeReason {
         _ => ProbeReason::Other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_mean_what_they_mean_in_the_log() {
+        use ProbeReason::{
+            BacklogFull, ConnectTimeout, NoLocalPort, Other, Permission, Refused, Reset, SkippedExhausted,
+            SocketMissing, Unreachable,
+        };
+        for (number, is_unix, expected) in [
+            (111, true, Refused),
+            (111, false, Refused),
+            (2, true, SocketMissing),
+            (2, false, Other),
+            (13, true, Permission),
+            (1, false, Permission),
+            (11, true, BacklogFull),
+            (11, false, NoLocalPort),
+            (99, false, NoLocalPort),
+            (98, false, NoLocalPort),
+            (110, false, ConnectTimeout),
+            (113, false, Unreachable),
+            (112, false, Unreachable),
+            (101, false, Unreachable),
+            (100, false, Unreachable),
+            (103, false, Reset),
+            (104, false, Reset),
+            (32, true, Reset),
+            (24, true, SkippedExhausted),
+            (23, true, SkippedExhausted),
+            (12, true, SkippedExhausted),
+            (91, true, Other),
+        ] {
+            assert_eq!(reason(&io::Error::from_raw_os_error(number), is_unix), expected, "{number}");
+        }
+    }
+}

@@ -19,9 +19,9 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use tokio_rustls::rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::crypto::WebPkiSupportedAlgorithms;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{self, AlertDescription, DigitallySignedStruct, SignatureScheme};
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError, DigitallySignedStruct, SignatureScheme};
 
 use super::connect::Stream;
 use super::round::failure;
@@ -114,6 +114,23 @@ impl Recorder {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().filter_map(Presented::read).collect()
     }
+
+    /// Whether the peer holds the key of its certificate. The usual function refuses certificates without extensions.
+    fn verify(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let fitting = self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+        let fitting = fitting.flat_map(|(_, algorithms)| algorithms.iter().copied());
+        let holds_key =
+            || Presented::read(certificate).is_some_and(|own| own.verifies(fitting, message, signed.signature()));
+        if !self.proves_possession || holds_key() {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        Err(CertificateError::BadSignature.into())
+    }
 }
 
 impl ServerCertVerifier for Recorder {
@@ -136,10 +153,7 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if self.proves_possession {
-            return verify_tls12_signature(message, certificate, signed, &self.algorithms);
-        }
-        Ok(HandshakeSignatureValid::assertion())
+        self.verify(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -148,10 +162,7 @@ impl ServerCertVerifier for Recorder {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if self.proves_possession {
-            return verify_tls13_signature(message, certificate, signed, &self.algorithms);
-        }
-        Ok(HandshakeSignatureValid::assertion())
+        self.verify(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,39 +1,41 @@
-//! Whether nginx with `proxy_ssl_verify on` accepts a chain: OpenSSL's rules where they differ from the web's.
+//! Whether nginx with `proxy_ssl_verify on` accepts a chain: OpenSSL's rules, which are not the web's.
 //!
-//! * Only self-signed certificates of the trusted file end a chain; others in it are just more certificates to build it
-//!   from (OpenSSL without `X509_V_FLAG_PARTIAL_CHAIN`).
-//! * A self-signed certificate that is itself in the trusted file is trusted, whatever it says it is for.
+//! * A chain ends at a self-signed certificate of the trusted file; others in the file are just more certificates to
+//!   build it from (no `X509_V_FLAG_PARTIAL_CHAIN`). That may be the peer's own certificate, whatever it says it is for.
+//! * Certificates of the first version, without extensions, are accepted: `openssl x509 -req` makes such.
+//! * The trusted certificate's dates count too.
 //! * The name is compared with the DNS names, or with the common name where there are none; an IP address is compared
 //!   like a name (`ngx_ssl_check_host`).
+//!
+//! The usual crate for this decides by the web's rules, and would call peers broken that nginx is happy with. Not
+//! checked: name constraints and revocation.
 
 use std::time::SystemTime;
 
-use tokio_rustls::rustls::client::verify_server_cert_signed_by_trust_anchor;
-use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
-use tokio_rustls::rustls::server::ParsedCertificate;
-use tokio_rustls::rustls::{CertificateError, Error, RootCertStore, crypto};
+use tokio_rustls::rustls::crypto;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use super::MAX_CHAIN;
 use super::certificate::Presented;
 use crate::inputs::probe::round::failure;
 use crate::inputs::probe::target::TlsOptions;
-use crate::observation::probe::{CertificateInfo, ProbeFailure, ProbeReason};
+use crate::observation::probe::{ProbeFailure, ProbeReason};
 
 /// What `proxy_ssl_trusted_certificate` holds.
 #[derive(Debug)]
 pub(in crate::inputs::probe) struct Trust {
-    anchors: RootCertStore,
-    self_signed: Vec<Presented>,
+    anchors: Vec<Presented>,
     others: Vec<Presented>,
     depth: usize,
 }
 
 impl Trust {
-    pub(super) fn new(certificates: &[CertificateDer<'_>], depth: usize) -> Self {
+    /// `None` where none of them can be read.
+    pub(super) fn new(certificates: &[CertificateDer<'_>], depth: usize) -> Option<Self> {
         let all = certificates.iter().filter_map(Presented::read);
-        let (self_signed, others): (Vec<_>, Vec<_>) = all.partition(|one| one.info.is_self_signed);
-        let mut anchors = RootCertStore::empty();
-        anchors.add_parsable_certificates(self_signed.iter().map(|one| one.der.clone()));
-        Self { anchors, self_signed, others, depth }
+        let (anchors, others): (Vec<_>, Vec<_>) = all.partition(|one| one.info.is_self_signed);
+        let depth = depth.min(MAX_CHAIN);
+        (!anchors.is_empty() || !others.is_empty()).then_some(Self { anchors, others, depth })
     }
 }
 
@@ -42,65 +44,68 @@ pub(super) fn judge(chain: &[Presented], trust: &Trust, options: &TlsOptions) ->
     let Some((own, sent)) = chain.split_first() else {
         return Err(failure(ProbeReason::TlsUntrusted, "no readable certificate"));
     };
-    if trust.self_signed.iter().any(|trusted| trusted.der == own.der) {
-        in_time(&own.info)?;
-    } else {
-        signed_by_trusted(own, sent, trust)?;
+    let path = path(own, sent, trust)?;
+    if !own.may_serve {
+        return Err(untrusted(own, "not meant for a TLS server"));
     }
-    let name = options.host();
-    if own.names.iter().any(|pattern| is_for(pattern, name)) {
+    // The trusted one first, as OpenSSL does.
+    for certificate in path.iter().rev() {
+        in_time(certificate)?;
+    }
+    let host = options.host();
+    if own.names.iter().any(|pattern| is_for(pattern, host)) {
         return Ok(());
     }
     let names = own.info.names.join(", ");
-    Err(failure(ProbeReason::TlsNameMismatch, format_args!("the certificate is for {names}, not for {name}")))
+    Err(failure(ProbeReason::TlsNameMismatch, format_args!("the certificate is for {names}, not for {host}")))
 }
 
-fn in_time(certificate: &CertificateInfo) -> Result<(), ProbeFailure> {
-    let now = SystemTime::now();
-    let told = |what: &str| format!("{}: {what}", certificate.subject);
-    if now > certificate.not_after {
-        return Err(failure(ProbeReason::TlsExpired, told("expired")));
-    }
-    if now < certificate.not_before {
-        return Err(failure(ProbeReason::TlsNotYetValid, told("not valid yet")));
-    }
-    Ok(())
-}
-
-fn signed_by_trusted(own: &Presented, sent: &[Presented], trust: &Trust) -> Result<(), ProbeFailure> {
-    let parsed = ParsedCertificate::try_from(&own.der).map_err(|error| untrusted(own, &error))?;
-    let between: Vec<_> = sent.iter().chain(&trust.others).map(|one| one.der.clone()).collect();
+/// The way from the peer's own certificate to a trusted one, both included.
+fn path<'a>(own: &'a Presented, sent: &'a [Presented], trust: &'a Trust) -> Result<Vec<&'a Presented>, ProbeFailure> {
     let algorithms = crypto::ring::default_provider().signature_verification_algorithms.all;
-    verify_server_cert_signed_by_trust_anchor(&parsed, &trust.anchors, &between, UnixTime::now(), algorithms)
-        .map_err(|error| untrusted(own, &error))?;
-    let between = certificates_between(own, sent, trust);
-    if between > trust.depth {
-        let told =
-            format!("{between} certificates between the peer's own and the trusted one, allowed {}", trust.depth);
-        return Err(failure(ProbeReason::TlsUntrusted, told));
+    let mut path = vec![own];
+    let mut current = own;
+    if trust.anchors.iter().any(|anchor| anchor.der == own.der) {
+        return Ok(path);
+    }
+    loop {
+        let between = path.len() - 1;
+        let signs = |one: &&Presented| {
+            one.subject == current.issuer
+                && one.is_authority
+                && one.path_length.is_none_or(|most| between <= usize::from(most))
+                && one.has_signed(current, algorithms)
+        };
+        if let Some(anchor) = trust.anchors.iter().find(signs) {
+            path.push(anchor);
+            return Ok(path);
+        }
+        if between >= trust.depth {
+            return Err(untrusted(own, &format!("no trusted certificate within a depth of {}", trust.depth)));
+        }
+        // Trusted ones first (`X509_V_FLAG_TRUSTED_FIRST`). One that signed itself leads nowhere.
+        let mut others = trust.others.iter().chain(sent).filter(|one| !one.info.is_self_signed);
+        let Some(next) = others.find(signs) else {
+            return Err(untrusted(own, &format!("no trusted certificate of {}", current.info.issuer)));
+        };
+        path.push(next);
+        current = next;
+    }
+}
+
+fn untrusted(own: &Presented, why: &str) -> ProbeFailure {
+    failure(ProbeReason::TlsUntrusted, format_args!("{}: {why}", own.info.subject))
+}
+
+fn in_time(Presented { info, .. }: &Presented) -> Result<(), ProbeFailure> {
+    let now = SystemTime::now();
+    if now > info.not_after {
+        return Err(failure(ProbeReason::TlsExpired, format_args!("{}: expired", info.subject)));
+    }
+    if now < info.not_before {
+        return Err(failure(ProbeReason::TlsNotYetValid, format_args!("{}: not valid yet", info.subject)));
     }
     Ok(())
-}
-
-fn untrusted(own: &Presented, error: &Error) -> ProbeFailure {
-    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    let reason = match error {
-        Error::InvalidCertificate(Expired | ExpiredContext { .. }) => ProbeReason::TlsExpired,
-        Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }) => ProbeReason::TlsNotYetValid,
-        _ => ProbeReason::TlsUntrusted,
-    };
-    failure(reason, format_args!("{} signed by {}: {error}", own.info.subject, own.info.issuer))
-}
-
-/// Length of the chain as OpenSSL builds it: trusted certificates first.
-fn certificates_between(own: &Presented, sent: &[Presented], trust: &Trust) -> usize {
-    let (mut current, mut between) = (own, 0);
-    let limit = sent.len() + trust.others.len();
-    while between <= limit && !trust.self_signed.iter().any(|anchor| anchor.subject == current.issuer) {
-        let Some(next) = trust.others.iter().chain(sent).find(|one| one.subject == current.issuer) else { break };
-        (current, between) = (next, between + 1);
-    }
-    between
 }
 
 /// Whether a name of a certificate covers a host: `*` stands for one whole label, and two more must follow.

@@ -136,7 +136,10 @@ impl Files {
         }
         let mut contents = contents.into_iter();
         let trust = match (&options.verify, options.verify.as_ref().and_then(|_| contents.next())) {
-            (Some(verify), Some(pem)) => Some(Trust::new(&certificates(&pem)?, verify.depth)),
+            (Some(verify), Some(pem)) => {
+                let trust = Trust::new(&certificates(&pem)?, verify.depth);
+                Some(trust.ok_or_else(|| io::Error::other("no readable certificate in the trusted file"))?)
+            }
             _ => None,
         };
         let identity = match (contents.next(), contents.next()) {
