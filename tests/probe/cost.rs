@@ -18,7 +18,7 @@ use crate::target;
 fn cost_of_an_interval() {
     const LISTENERS: usize = 500;
     const PEERS: usize = 2000;
-    const ROUNDS: u32 = 4;
+    const ROUNDS: u32 = 2;
     let lab = Lab::new();
     let sockets: Vec<_> = (0..LISTENERS).map(|n| UnixListener::bind(lab.path(&format!("{n}.sock"))).unwrap()).collect();
     let ports: Vec<_> = (0..LISTENERS).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -33,7 +33,7 @@ fn cost_of_an_interval() {
             target
         });
         let targets: Vec<_> = targets.collect();
-        let options = Options { interval: Duration::from_secs(2), ..Options::default() };
+        let options = Options::default();
         let drain = || {
             for socket in &sockets {
                 socket.set_nonblocking(true).unwrap();
@@ -44,6 +44,17 @@ fn cost_of_an_interval() {
                 while port.accept().is_ok() {}
             }
         };
+        let begun = cpu();
+        for n in 0..PEERS {
+            match over_tcp {
+                true => drop(std::net::TcpStream::connect(ports[n % LISTENERS].local_addr().unwrap()).unwrap()),
+                false => {
+                    drop(std::os::unix::net::UnixStream::connect(lab.path(&format!("{}.sock", n % LISTENERS))).unwrap())
+                }
+            }
+        }
+        println!("{kind}: {:?} of CPU for {PEERS} connections alone", cpu() - begun);
+        drain();
         let memory = resident();
         let runtime = crate::runtime();
         runtime.block_on(async {

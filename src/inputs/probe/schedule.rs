@@ -17,6 +17,8 @@ use crate::observation::probe::{ProbeKind, ProbeReading};
 
 /// Probes in flight at once, over all peers.
 const MAX_IN_FLIGHT: usize = 64;
+/// Distance between places in the interval.
+const APART: Duration = Duration::from_millis(100);
 /// No peer is probed more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -154,9 +156,35 @@ async fn keep_probing<M: Fn(&PeerLabels) -> bool>(mut prober: Prober, common: Ar
     }
 }
 
-/// Where in the interval a target has its place: always the same, so that no two intervals are alike crowded.
+/// Where in the interval a target has its place: always the same, so that no two intervals are alike crowded. Places are
+/// some way apart, so that a process with thousands of targets does not wake up for each of them.
 fn offset(target: &Target, interval: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     target.labels.hash(&mut hasher);
-    interval.mul_f64(f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX))
+    let places = (interval.as_millis() / APART.as_millis()).max(1);
+    let place = u128::from(hasher.finish()) % places;
+    APART * u32::try_from(place).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inputs::probe::Ask;
+
+    #[test]
+    fn targets_are_spread_over_the_interval_and_keep_their_place() {
+        let target = |n: usize| {
+            let labels = PeerLabels { upstream: "backend".into(), peer: format!("10.0.0.1:{n}").into() };
+            Target { labels, address: "10.0.0.1:80".parse().unwrap(), tls: None, ask: Ask::Nothing }
+        };
+        let interval = Duration::from_secs(15);
+        let mut per_second = [0; 15];
+        for n in 0..1500 {
+            let offset = offset(&target(n), interval);
+            assert_eq!(offset, super::offset(&target(n), interval));
+            per_second[usize::try_from(offset.as_secs()).unwrap()] += 1;
+        }
+        assert!(per_second.iter().all(|count| (50..200).contains(count)), "{per_second:?}");
+        assert_eq!(offset(&target(1), Duration::from_millis(10)), Duration::ZERO);
+    }
 }
