@@ -3,6 +3,7 @@
 
 pub mod fpm;
 pub mod log;
+pub mod probe;
 pub mod process;
 pub mod socket;
 

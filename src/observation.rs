@@ -9,6 +9,7 @@ mod entry;
 pub mod fpm;
 mod names;
 pub mod nginx;
+pub mod probe;
 pub mod socket;
 
 pub use delta::{FileDelta, LogDelta, PeerLabels, SeriesDelta};
