@@ -7,6 +7,7 @@ pub(crate) mod closed_set;
 mod delta;
 mod entry;
 pub mod fpm;
+mod known;
 mod names;
 pub mod nginx;
 pub mod probe;
@@ -14,10 +15,15 @@ pub mod socket;
 
 pub use delta::{FileDelta, LogDelta, PeerLabels, SeriesDelta};
 pub use entry::{CivilTime, Entry, Fields, PhpKinds, Verdict};
+pub use known::{Known, KnownPeer, KnownPool, PoolMemory};
 pub use names::{Kind, Level, LocalClass, Phase, PhpKind, Protocol, Source, UpstreamClass};
 
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use fpm::PoolReading;
+use probe::ProbeReading;
+use socket::SocketReading;
 
 /// One statement of an input. The hub is the only reader.
 #[derive(Debug, Clone)]
@@ -31,6 +37,16 @@ pub enum Observation {
     Process(ProcessUsage),
     /// The outcome of a configuration reload.
     Reload(Reload),
+    /// What there is to look at, from now on.
+    Known(Arc<Known>),
+    /// A look at the kernel's socket tables.
+    Sockets(Box<SocketReading>),
+    /// A look at the status page of one pool of PHP-FPM.
+    Pool(Box<PoolReading>),
+    /// Memory of the workers of all pools.
+    PoolMemory(Vec<PoolMemory>),
+    /// A probe of one upstream peer.
+    Probe(Box<ProbeReading>),
 }
 
 /// Kind of the inputs that follow nginx's error log: their identity is this, a colon and the path or pattern.

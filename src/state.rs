@@ -70,6 +70,12 @@ impl State {
                 }
                 self.now.reload = Some(reload);
             }
+            // Applied by the modules that follow.
+            Observation::Known(_)
+            | Observation::Sockets(_)
+            | Observation::Pool(_)
+            | Observation::PoolMemory(_)
+            | Observation::Probe(_) => {}
         }
     }
 

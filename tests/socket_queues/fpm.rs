@@ -59,7 +59,7 @@ impl Pool {
         command.arg("--nodaemonize").arg("--fpm-config").arg(file);
         let mut process = Process::start("php-fpm", &mut command, &folder.join("output.log"));
         let key = key(&address);
-        process.wait_until_ready(lab, || read(&key).listening == Listening::Yes);
+        process.wait_until_ready(lab, |_| read(&key).listening == Listening::Yes);
         Self { address, documents, process }
     }
 
