@@ -63,7 +63,7 @@ fn main() {
         Command::new(php_fpm::executable()).arg("--nodaemonize").arg("--fpm-config").arg(&conf),
         &lab.path("output.log"),
     );
-    process.wait_until_ready(&lab, || {
+    process.wait_until_ready(&lab, |_| {
         Processes::read(Path::new("/proc"))
             .masters()
             .any(|master| master.pid == process_id(&lab) && master.workers.len() == pools)
