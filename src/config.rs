@@ -54,6 +54,24 @@ pub struct Config {
     pub poll_interval: Duration,
     /// nginx error logs: absolute paths or globs that compile; at least one, none twice.
     pub error_logs: Vec<String>,
+    /// nginx's configuration, without rootfs; `None` for the one that is discovered.
+    pub nginx_conf: Option<PathBuf>,
+    /// Main configurations of PHP-FPM, without rootfs; empty for those that are discovered.
+    pub fpm_confs: Vec<PathBuf>,
+    /// How often a pool's status page is read, and its workers weighed.
+    pub fpm_interval: Duration,
+    /// How long one reading of a status page may take.
+    pub fpm_timeout: Duration,
+    /// How often the kernel is asked for accept queues.
+    pub socket_interval: Duration,
+    /// How often each peer is probed.
+    pub probe_interval: Duration,
+    /// How long one probe may take.
+    pub probe_timeout: Duration,
+    /// Kinds of probe that are not made; `all` for none.
+    pub probe_disable: Vec<&'static str>,
+    /// Peers that are not probed.
+    pub probe_exclude: Vec<String>,
     /// Where the root filesystem of the host is seen; absolute.
     pub rootfs: PathBuf,
     /// Where procfs is mounted; absolute.

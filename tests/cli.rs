@@ -106,7 +106,7 @@ fn every_mistake_in_flags_environment_and_file_is_reported_at_once() {
                 "NGINX_502_EXPORTER_NGINX_ERROR_LOG[1]: not an absolute path; begin it with `/`",
                 "NGINX_502_EXPORTER_LOG_POLL_INTERVAL: not a duration; write it like 500ms, 10s or 1h30m",
                 &format!("{path}:2:19: web.telemetry_path: does not begin with `/`; write /metrics, for example"),
-                &format!("{path}:3:1: logs: unknown key; known here: nginx, log, web, path, limits"),
+                &format!("{path}:3:1: logs: unknown key; known here: nginx, fpm, socket, probe, log, web, path, limits"),
             ],
         );
     }
@@ -193,7 +193,11 @@ fn every_flag_has_an_environment_variable_that_works() {
             "web.listen-address" => ("127.0.0.1:1,[::1]:1", "127.0.0.1:1, [::1]:1"),
             "web.telemetry-path" => ("/x", "/x"),
             "web.enable-lifecycle" | "log.from-start" => ("true", "true"),
-            "log.position-file" => ("/p", "/p"),
+            "log.position-file" | "nginx.conf" => ("/p", "/p"),
+            "fpm.conf" => ("/a.conf,/b.conf", "/a.conf, /b.conf"),
+            "fpm.interval" | "fpm.timeout" | "socket.interval" | "probe.interval" | "probe.timeout" => ("20ms", "20ms"),
+            "probe.disable" => ("dns,tls", "dns, tls"),
+            "probe.exclude" => ("127.0.0.1:1", "127.0.0.1:1"),
             "log.poll-interval" => ("20ms", "20ms"),
             "path.rootfs" | "path.procfs" => ("/host", "/host"),
             "limits.series-per-family" => ("7", "7"),
@@ -206,7 +210,7 @@ fn every_flag_has_an_environment_variable_that_works() {
         }
         flags += 1;
     }
-    assert_eq!(flags, 12);
+    assert_eq!(flags, 21);
 
     let commands = Cli::command();
     for command in commands.get_subcommands().filter(|command| command.get_name() != "serve") {

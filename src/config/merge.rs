@@ -31,9 +31,18 @@ pub(super) fn merge(layers: &[&Given], file: &Path) -> Result<Config, Vec<Mistak
     merge.check(&settings::CONFIG_CHECK, parse::switch);
     // In the order of `settings::ALL`.
     let error_logs = merge.many(&settings::NGINX_ERROR_LOG, parse::log_pattern);
+    let nginx_conf = merge.one(&settings::NGINX_CONF, parse::absolute_file);
+    let fpm_confs = merge.many(&settings::FPM_CONF, parse::absolute_file);
+    let fpm_interval = merge.one(&settings::FPM_INTERVAL, parse::interval);
+    let fpm_timeout = merge.one(&settings::FPM_TIMEOUT, parse::interval);
+    let socket_interval = merge.one(&settings::SOCKET_INTERVAL, parse::interval);
+    let probe_interval = merge.one(&settings::PROBE_INTERVAL, parse::interval);
+    let probe_timeout = merge.one(&settings::PROBE_TIMEOUT, parse::interval);
+    let probe_disable = merge.many(&settings::PROBE_DISABLE, parse::probe_kind);
+    let probe_exclude = merge.many(&settings::PROBE_EXCLUDE, parse::peer);
     let from_start = merge.one(&settings::LOG_FROM_START, parse::switch);
     let position_file = merge.one(&settings::LOG_POSITION_FILE, parse::absolute_file);
-    let poll_interval = merge.one(&settings::LOG_POLL_INTERVAL, parse::poll_interval);
+    let poll_interval = merge.one(&settings::LOG_POLL_INTERVAL, parse::interval);
     let log_level = merge.one(&settings::LOG_LEVEL, parse::log_level);
     let log_format = merge.one(&settings::LOG_FORMAT, parse::log_format);
     let listen = merge.many(&settings::WEB_LISTEN_ADDRESS, ListenAddress::parse);
@@ -54,6 +63,15 @@ pub(super) fn merge(layers: &[&Given], file: &Path) -> Result<Config, Vec<Mistak
             position_file,
             poll_interval: poll_interval?,
             error_logs,
+            nginx_conf,
+            fpm_confs,
+            fpm_interval: fpm_interval?,
+            fpm_timeout: fpm_timeout?,
+            socket_interval: socket_interval?,
+            probe_interval: probe_interval?,
+            probe_timeout: probe_timeout?,
+            probe_disable,
+            probe_exclude,
             rootfs: rootfs?,
             procfs: procfs?,
             series_per_family: series_per_family?,

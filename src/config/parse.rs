@@ -83,13 +83,29 @@ pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-pub(super) fn poll_interval(text: &str) -> Parsed<Duration> {
+/// A clock of ours, or a deadline.
+pub(super) fn interval(text: &str) -> Parsed<Duration> {
     let interval = duration(text)?;
     if (Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&interval) {
         Ok(interval)
     } else {
         Err("out of range; write 10ms to 1h".to_owned())
     }
+}
+
+/// A kind of probe, or all of them.
+pub(super) fn probe_kind(text: &str) -> Parsed<&'static str> {
+    let choices = super::settings::PROBE_DISABLE.choices;
+    let kind = choices.iter().find(|choice| **choice == text);
+    kind.copied().ok_or_else(|| format!("not a kind of probe; write one of {}", choices.join(", ")))
+}
+
+/// An upstream's address, as the label `peer` has it.
+pub(super) fn peer(text: &str) -> Parsed<String> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err("not a peer; write it as the label has it: 127.0.0.1:9000, unix:/run/app.sock".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 pub(super) fn series_per_family(text: &str) -> Parsed<usize> {

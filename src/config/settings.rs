@@ -93,6 +93,87 @@ pub static NGINX_ERROR_LOG: Setting = Setting {
     ..Setting::ONE
 };
 
+/// Which configuration of nginx to read.
+pub static NGINX_CONF: Setting = Setting {
+    name: "nginx.conf",
+    value_name: "FILE",
+    help: "nginx's configuration. Without one: that of the nginx that runs, else of the one that is installed.",
+    ..Setting::ONE
+};
+
+/// Which configurations of PHP-FPM to read.
+pub static FPM_CONF: Setting = Setting {
+    name: "fpm.conf",
+    takes: Takes::Many,
+    value_name: "FILE",
+    help: "PHP-FPM's main configuration. Without one: those of every installed version and every running master.",
+    ..Setting::ONE
+};
+
+/// How often status pages are read.
+pub static FPM_INTERVAL: Setting = Setting {
+    name: "fpm.interval",
+    value_name: "DURATION",
+    help: "How often to read each pool's status page and to weigh its workers: 10ms to 1h.",
+    default: &["15s"],
+    ..Setting::ONE
+};
+
+/// How long a status page may take.
+pub static FPM_TIMEOUT: Setting = Setting {
+    name: "fpm.timeout",
+    value_name: "DURATION",
+    help: "How long one reading of a status page may take altogether: 10ms to 1h.",
+    default: &["3s"],
+    ..Setting::ONE
+};
+
+/// How often the kernel is asked for queues.
+pub static SOCKET_INTERVAL: Setting = Setting {
+    name: "socket.interval",
+    value_name: "DURATION",
+    help: "How often to ask the kernel for the accept queues of local upstreams: 10ms to 1h.",
+    default: &["1s"],
+    ..Setting::ONE
+};
+
+/// How often peers are probed.
+pub static PROBE_INTERVAL: Setting = Setting {
+    name: "probe.interval",
+    value_name: "DURATION",
+    help: "How often to probe each upstream peer, with one connection: 10ms to 1h.",
+    default: &["15s"],
+    ..Setting::ONE
+};
+
+/// How long a probe may take.
+pub static PROBE_TIMEOUT: Setting = Setting {
+    name: "probe.timeout",
+    value_name: "DURATION",
+    help: "How long one probe may take altogether: 10ms to 1h.",
+    default: &["3s"],
+    ..Setting::ONE
+};
+
+/// Which kinds of probe are not made.
+pub static PROBE_DISABLE: Setting = Setting {
+    name: "probe.disable",
+    takes: Takes::Many,
+    value_name: "KIND",
+    help: "Probe no peer that takes this kind of probe; `all` for none at all.",
+    choices: &["unix", "tcp", "dns", "tls", "http", "fastcgi", "all"],
+    ..Setting::ONE
+};
+
+/// Which peers are not probed.
+pub static PROBE_EXCLUDE: Setting = Setting {
+    name: "probe.exclude",
+    takes: Takes::Many,
+    value_name: "PEER",
+    help: "Do not probe this peer, named as in the label `peer`: 127.0.0.1:9000, unix:/run/php/php8.2-fpm.sock.",
+    ..Setting::ONE
+};
+
 /// Where to begin in a log.
 pub static LOG_FROM_START: Setting = Setting {
     name: "log.from-start",
@@ -194,6 +275,15 @@ pub static LIMITS_SERIES_PER_FAMILY: Setting = Setting {
 /// What can stand in the file, in the order of the help.
 pub static ALL: &[&Setting] = &[
     &NGINX_ERROR_LOG,
+    &NGINX_CONF,
+    &FPM_CONF,
+    &FPM_INTERVAL,
+    &FPM_TIMEOUT,
+    &SOCKET_INTERVAL,
+    &PROBE_INTERVAL,
+    &PROBE_TIMEOUT,
+    &PROBE_DISABLE,
+    &PROBE_EXCLUDE,
     &LOG_FROM_START,
     &LOG_POSITION_FILE,
     &LOG_POLL_INTERVAL,
