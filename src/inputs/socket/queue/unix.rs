@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::file::{AtPath, Root};
 use super::row::{FileId, Role, UnixRow};
-use super::tally::{Own, Tally};
+use super::tally::{Own, Seen, Tally};
 use super::wanted::{NameId, Wanted};
 use crate::observation::socket::{ListenerState, Listening, QueueSource};
 
@@ -42,6 +42,7 @@ pub(super) struct UnixTally<'a> {
     bound: Vec<Bound>,
     by_identity: HashMap<Identity, usize>,
     by_name: HashMap<NameId, usize>,
+    seen: Seen,
 }
 
 impl<'a> UnixTally<'a> {
@@ -50,7 +51,7 @@ impl<'a> UnixTally<'a> {
         let at_paths: HashMap<_, _> = wanted.paths().map(|path| (path, root.look(path))).collect();
         let files = at_paths.values().filter_map(|at_path| at_path.file()).collect();
         let (by_identity, by_name) = (HashMap::new(), HashMap::new());
-        Self { wanted, root, own, at_paths, files, bound: Vec::new(), by_identity, by_name }
+        Self { wanted, root, own, at_paths, files, bound: Vec::new(), by_identity, by_name, seen: Seen::default() }
     }
 
     /// Counts a row if it is a wanted one.
@@ -76,6 +77,9 @@ impl<'a> UnixTally<'a> {
             Some(_) => return None,
             None => Identity::Name(name?),
         };
+        if self.seen.again(row.inode) {
+            return None;
+        }
         let next = self.bound.len();
         let at = *self.by_identity.entry(identity).or_insert(next);
         if at == next {
