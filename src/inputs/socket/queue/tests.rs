@@ -16,7 +16,8 @@ use super::row::{FileId, Role, TcpRow, UnixRow};
 use super::tally::Own;
 use super::tcp::TcpTally;
 use super::unix::UnixTally;
-use super::wire::{Content, Message, Messages, filter, tcp_row, unix_row};
+use super::wire::request::filter;
+use super::wire::{Content, Message, Messages, tcp_row, unix_row};
 use super::{QueueReader, Target, Wanted, procfs};
 use crate::observation::socket::{ListenerKey, Overflows, QueueSource, SocketFailureReason};
 

@@ -2,7 +2,8 @@
 //!
 //! A connection reaches the socket whose *file* the path leads to (`unix_find_bsd` in `net/unix/af_unix.c` compares
 //! inodes), so that is what decides here too. The path a socket was bound to is only text: it may be relative, seen from
-//! another root, written by way of a symbolic link, or lead elsewhere by now.
+//! another root, written by way of a symbolic link, or lead elsewhere by now. Where programs see another device number
+//! than the kernel (btrfs, overlayfs over several file systems), name and inode together decide.
 
 use std::path::Path;
 
