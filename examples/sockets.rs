@@ -19,30 +19,42 @@ use nginx_502_exporter::observation::socket::ListenerKey;
 
 const READINGS: usize = 200;
 
-/// Listeners of either kind, and connections to all of them together.
+/// Wanted listeners of either kind, and connections.
 struct Host {
     title: &'static str,
     unix: usize,
-    unix_connections: usize,
     tcp: usize,
+    unix_connections: usize,
     tcp_connections: usize,
+    /// The connections are those of other listeners.
+    foreign: bool,
 }
 
-const HOSTS: [Host; 3] = [
-    Host { title: "4 listeners, hardly a connection", unix: 2, unix_connections: 2, tcp: 2, tcp_connections: 2 },
+const HOSTS: [Host; 4] = [
+    Host { title: "4 listeners", unix: 2, tcp: 2, unix_connections: 2, tcp_connections: 2, foreign: false },
     Host {
-        title: "105 listeners, 8,100 + 4,005 sockets",
+        title: "105 listeners among 8,000 unix and 4,000 TCP sockets of others",
         unix: 100,
-        unix_connections: 4000,
         tcp: 5,
+        unix_connections: 4000,
         tcp_connections: 2000,
+        foreign: true,
     },
     Host {
-        title: "2,000 listeners, 9,000 + 5,000 sockets",
-        unix: 1000,
+        title: "105 listeners with 8,000 unix and 4,000 TCP sockets",
+        unix: 100,
+        tcp: 5,
         unix_connections: 4000,
-        tcp: 1000,
         tcp_connections: 2000,
+        foreign: false,
+    },
+    Host {
+        title: "2,000 listeners with 8,000 unix and 4,000 TCP sockets",
+        unix: 1000,
+        tcp: 1000,
+        unix_connections: 4000,
+        tcp_connections: 2000,
+        foreign: false,
     },
 ];
 
@@ -56,21 +68,24 @@ fn main() {
 
 /// The other process: holds the sockets, says which ports it took, and waits for its end.
 fn hold(host: &Host, folder: &Path) {
-    let unix: Vec<_> = (0..host.unix).map(|n| UnixListener::bind(folder.join(n.to_string())).unwrap()).collect();
-    let tcp: Vec<_> = (0..host.tcp).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let unix: Vec<_> = (0..=host.unix).map(|n| UnixListener::bind(folder.join(n.to_string())).unwrap()).collect();
+    let tcp: Vec<_> = (0..=host.tcp).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    // The last one of each kind is nobody's.
+    let chosen = |n: usize, wanted: usize| if host.foreign { wanted } else { n % wanted };
     let unix_pairs: Vec<_> = (0..host.unix_connections)
         .map(|n| {
-            let client = UnixStream::connect(folder.join((n % host.unix).to_string())).unwrap();
-            (client, unix[n % host.unix].accept().unwrap())
+            let n = chosen(n, host.unix);
+            (UnixStream::connect(folder.join(n.to_string())).unwrap(), unix[n].accept().unwrap())
         })
         .collect();
     let tcp_pairs: Vec<_> = (0..host.tcp_connections)
         .map(|n| {
-            let listener = &tcp[n % host.tcp];
+            let listener = &tcp[chosen(n, host.tcp)];
             (TcpStream::connect(listener.local_addr().unwrap()).unwrap(), listener.accept().unwrap())
         })
         .collect();
-    let ports: Vec<String> = tcp.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
+    let ports: Vec<String> =
+        tcp.iter().take(host.tcp).map(|listener| listener.local_addr().unwrap().to_string()).collect();
     println!("{}", ports.join(" "));
     let _end = std::io::stdin().read(&mut [0]);
     drop((unix_pairs, tcp_pairs));

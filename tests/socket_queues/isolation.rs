@@ -1,9 +1,11 @@
 //! What is seen without privileges, from another network namespace, and where netlink is forbidden: this test program
 //! runs itself there.
 
+use std::fs::{self, Permissions};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -45,35 +47,49 @@ fn summary(reading: &SocketReading) -> String {
 }
 
 /// Runs this program's reading behind a command and gives what it saw.
-fn elsewhere(mut command: Command, lab: &Lab) -> Vec<String> {
-    let path = lab.path("a.sock");
+fn elsewhere(command: Command, lab: &Lab) -> Vec<String> {
+    elsewhere_in(command, lab.root(), 0o755)
+}
+
+/// The same with the unix socket in a folder of this mode.
+fn elsewhere_in(mut command: Command, folder: &Path, mode: u32) -> Vec<String> {
+    let path = folder.join("a.sock");
     let unix = unix_listener(&path, 4);
     let (tcp, address) = tcp_listener("127.0.0.1:0", 5);
     let _waiting = (UnixStream::connect(&path).unwrap(), TcpStream::connect(address).unwrap());
     let _served = (unix.accept().unwrap(), tcp.accept().unwrap());
     let _more = (UnixStream::connect(&path).unwrap(), TcpStream::connect(address).unwrap());
+    fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
     command.arg(std::env::current_exe().unwrap()).args(["--exact", "isolation::reading_elsewhere", "--nocapture"]);
     let output = command.env(ADDRESSES, format!("{} {address}", path.display())).output().unwrap();
+    fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     text.lines().filter_map(|line| Some(line.split_once("seen: ")?.1.to_owned())).collect()
 }
 
+/// Nobody, without capabilities; ourselves without them where we may not become another.
+fn unprivileged() -> Command {
+    let mut command = Command::new(program("setpriv", "util-linux"));
+    command.args(["--no-new-privs", "--inh-caps=-all"]);
+    if is_root() {
+        command.args(["--bounding-set=-all", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    command
+}
+
 #[test]
 fn no_privilege_is_needed() {
-    let mut command = Command::new(program("setpriv", "util-linux"));
-    command.args(["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]);
-    if is_root() {
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    } else {
-        command.arg("--ambient-caps=-all");
+    // A folder that may not be searched hides where the path leads; then the name decides.
+    let lab = Lab::new();
+    for (folder, mode) in [("open", 0o755), ("hidden", 0)] {
+        let mut expected = vec!["netlink yes Some((1, Some(4))) 1", "netlink yes Some((1, Some(5))) 1"];
+        if is_root() {
+            // All that is missing: which process of another user listens.
+            expected.push("owners hidden");
+        }
+        assert_eq!(elsewhere_in(unprivileged(), &lab.subfolder(folder), mode), expected, "{folder}");
     }
-    let mut expected = vec!["netlink yes Some((1, Some(4))) 1", "netlink yes Some((1, Some(5))) 1"];
-    if is_root() {
-        // All that is missing: which process of another user listens.
-        expected.push("owners hidden");
-    }
-    assert_eq!(elsewhere(command, &Lab::new()), expected);
 }
 
 #[test]

@@ -41,9 +41,12 @@ pub fn read_with(reader: &mut QueueReader, key: &ListenerKey) -> ListenerState {
     only(reader.read(&wanted([key.clone()]), SystemTime::now()))
 }
 
-/// What the text tables say, without the owner.
-pub fn read_text(key: &ListenerKey) -> ListenerState {
-    ListenerState { owner: None, ..read_with(&mut text_reader(), key) }
+/// Waits until the text tables say this. They may skip a row when sockets come and go meanwhile, those of other tests.
+pub fn text_says(key: &ListenerKey, expected: &ListenerState) {
+    let read = || ListenerState { owner: None, ..read_with(&mut text_reader(), key) };
+    if poll(DEADLINE, || (read() == *expected).then_some(())).is_none() {
+        assert_eq!(read(), *expected);
+    }
 }
 
 /// The one listener of a reading that was asked for one.

@@ -9,10 +9,10 @@ use rustix::net::sockopt::{set_ipv6_v6only, set_socket_linger, set_socket_reusep
 use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket};
 
 use crate::common::lab::{free_port, poll};
-use crate::support::{self, DEADLINE, figures, in_text, read, read_text, reader, tcp_listener, wait_for, wanted};
+use crate::support::{self, DEADLINE, figures, in_text, read, reader, tcp_listener, text_says, wait_for, wanted};
 
 fn text_agrees(key: &ListenerKey) {
-    assert_eq!(read_text(key), in_text(&read(key)));
+    text_says(key, &in_text(&read(key)));
 }
 
 /// Waits for these figures in netlink, `ss` and the text tables.

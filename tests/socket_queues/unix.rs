@@ -16,14 +16,14 @@ use nginx_502_exporter::observation::socket::{ListenerKey, ListenerState, Listen
 
 use crate::common::Lab;
 use crate::support::{
-    figures, in_text, only, read, read_text, read_with, reader, settled, text_reader, unix_key, unix_listener,
+    figures, in_text, only, read, read_with, reader, settled, text_reader, text_says, unix_key, unix_listener,
     wait_for, wanted,
 };
 
 /// Asserts that the text tables say the same, as far as they can.
 fn text_agrees(key: &ListenerKey, state: &ListenerState) {
     let expected = ListenerState { abandoned: None, own: None, ..in_text(state) };
-    assert_eq!(read_text(key), expected);
+    text_says(key, &expected);
 }
 
 #[test]

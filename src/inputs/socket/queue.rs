@@ -95,7 +95,7 @@ impl QueueReader {
         self
     }
 
-    /// Looks at the tables once: one dump per kind of socket, however many listeners are wanted.
+    /// Looks at the tables once. At most a second for the tables, and half a second where owners are looked for.
     pub fn read(&mut self, wanted: &Wanted, now: SystemTime) -> SocketReading {
         let began = Instant::now();
         let deadline = began + DEADLINE;

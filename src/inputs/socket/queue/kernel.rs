@@ -9,7 +9,8 @@ use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
 use super::failure;
-use super::wire::{Content, Malformed, Messages, Table, request};
+use super::wire::request::request;
+use super::wire::{Content, Malformed, Messages, Table};
 use crate::observation::socket::{SocketFailure, SocketFailureReason};
 
 /// The kernel fills at most 32 KiB per datagram of a dump (`netlink_dump` in `net/netlink/af_netlink.c`).

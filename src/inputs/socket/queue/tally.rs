@@ -81,6 +81,18 @@ impl Tally {
     }
 }
 
+/// The sockets of a pass. The kernel goes on where it left off by position: a socket that is added meanwhile moves the
+/// ones behind it, and the same row comes again.
+#[derive(Debug, Default)]
+pub(super) struct Seen(HashSet<u64>);
+
+impl Seen {
+    /// Whether the socket with this inode has come before. Sockets in a queue have none.
+    pub(super) fn again(&mut self, inode: u64) -> bool {
+        inode != 0 && !self.0.insert(inode)
+    }
+}
+
 /// The sockets of this very process: its status requests and probes are not the load it is to measure.
 #[derive(Debug)]
 pub(super) struct Own(Option<HashSet<u64>>);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hashbrown::{HashMap, HashSet};
 
 use super::row::{Role, TcpRow};
-use super::tally::{Own, Tally};
+use super::tally::{Own, Seen, Tally};
 use super::wanted::Wanted;
 use crate::observation::socket::{ListenerState, Listening, QueueSource};
 
@@ -39,18 +39,22 @@ pub(super) struct TcpTally<'a> {
     ours: HashSet<(SocketAddr, SocketAddr)>,
     /// Connections from a socket of this host, which may be ours: the order of rows is the kernel's.
     maybe_ours: Vec<(Local, SocketAddr)>,
+    seen: Seen,
 }
 
 impl<'a> TcpTally<'a> {
     pub(super) fn new(wanted: &'a Wanted, own: &'a Own) -> Self {
         let (listeners, accepted, ours) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Self { wanted, own, listeners, accepted, ours, maybe_ours: Vec::new() }
+        Self { wanted, own, listeners, accepted, ours, maybe_ours: Vec::new(), seen: Seen::default() }
     }
 
     /// Counts a row if it is a wanted one.
     pub(super) fn add(&mut self, row: &TcpRow) {
         let local = Local { ip: row.local.ip(), port: row.local.port(), v6: row.v6 };
         if self.wanted.has_port(row.local.port()) {
+            if self.seen.again(row.inode) {
+                return;
+            }
             match row.role {
                 // Connections of this host to itself come in by the loopback device.
                 Role::Listener { .. } if row.device > LOOPBACK => {}

@@ -9,12 +9,17 @@ use std::time::{Duration, Instant, SystemTime};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::file::Root;
 use super::locality::Locality;
 use super::owner::Owners;
 use super::row::{FileId, Role, TcpRow, UnixRow};
-use super::wire::{Content, Message, Messages, filter, tcp_row, unix_row};
+use super::tally::Own;
+use super::tcp::TcpTally;
+use super::unix::UnixTally;
+use super::wire::request::filter;
+use super::wire::{Content, Message, Messages, tcp_row, unix_row};
 use super::{QueueReader, Target, Wanted, procfs};
-use crate::observation::socket::{ListenerKey, Overflows, SocketFailureReason};
+use crate::observation::socket::{ListenerKey, Overflows, QueueSource, SocketFailureReason};
 
 const ROW: u16 = 20;
 const DONE: u16 = 3;
@@ -143,6 +148,27 @@ fn tables_that_are_not_there_are_said() {
     assert!(reading.listeners[1].1.as_ref().unwrap().queue.is_none());
     let late = procfs::table(&folder.path().join("7/net/tcp"), Instant::now() - Duration::from_secs(1));
     assert_eq!(late.unwrap_err().reason, SocketFailureReason::Timeout);
+}
+
+#[test]
+fn a_row_that_comes_again_counts_once() {
+    let (key, address) = (ListenerKey::Abstract(b"a".as_slice().into()), "127.0.0.1:9".parse().unwrap());
+    let wanted = Wanted::new([key, ListenerKey::Tcp(address)].map(Target::from));
+    let (root, own) = (Root::new(Path::new("/")), Own::read(Path::new("/nowhere")));
+    let listener = Role::Listener { waiting: Some(1), limit: Some(2), only_v6: false };
+    let mut unix = UnixTally::new(&wanted, &root, &own);
+    let mut tcp = TcpTally::new(&wanted, &own);
+    for (role, inode) in [(listener, 1), (Role::Accepted, 2), (listener, 1), (Role::Accepted, 2), (Role::Accepted, 3)] {
+        unix.add(&UnixRow { role, inode, name: b"\0a", file: None, peer: Some(0) });
+        tcp.add(&TcpRow { role, client_closed: true, local: address, remote: address, v6: false, device: 0, inode });
+    }
+    tcp.settle();
+    let name = wanted.name(b"\0a").unwrap();
+    for state in [unix.state(QueueSource::Netlink, None, &[name]), tcp.state(QueueSource::Netlink, address, true)] {
+        let queue = state.queue.unwrap();
+        assert_eq!((queue.sockets, queue.waiting, queue.limit, queue.full), (1, 1, Some(2), Some(false)));
+        assert_eq!((state.accepted, state.abandoned, state.own), (2, Some(2), None), "no descriptors of ours to see");
+    }
 }
 
 /// A process that holds sockets.

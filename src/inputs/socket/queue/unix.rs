@@ -2,7 +2,8 @@
 //!
 //! A connection reaches the socket whose *file* the path leads to (`unix_find_bsd` in `net/unix/af_unix.c` compares
 //! inodes), so that is what decides here too. The path a socket was bound to is only text: it may be relative, seen from
-//! another root, written by way of a symbolic link, or lead elsewhere by now.
+//! another root, written by way of a symbolic link, or lead elsewhere by now. Where programs see another device number
+//! than the kernel (btrfs, overlayfs over several file systems), name and inode together decide.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::file::{AtPath, Root};
 use super::row::{FileId, Role, UnixRow};
-use super::tally::{Own, Tally};
+use super::tally::{Own, Seen, Tally};
 use super::wanted::{NameId, Wanted};
 use crate::observation::socket::{ListenerState, Listening, QueueSource};
 
@@ -42,6 +43,7 @@ pub(super) struct UnixTally<'a> {
     bound: Vec<Bound>,
     by_identity: HashMap<Identity, usize>,
     by_name: HashMap<NameId, usize>,
+    seen: Seen,
 }
 
 impl<'a> UnixTally<'a> {
@@ -50,7 +52,7 @@ impl<'a> UnixTally<'a> {
         let at_paths: HashMap<_, _> = wanted.paths().map(|path| (path, root.look(path))).collect();
         let files = at_paths.values().filter_map(|at_path| at_path.file()).collect();
         let (by_identity, by_name) = (HashMap::new(), HashMap::new());
-        Self { wanted, root, own, at_paths, files, bound: Vec::new(), by_identity, by_name }
+        Self { wanted, root, own, at_paths, files, bound: Vec::new(), by_identity, by_name, seen: Seen::default() }
     }
 
     /// Counts a row if it is a wanted one.
@@ -76,6 +78,9 @@ impl<'a> UnixTally<'a> {
             Some(_) => return None,
             None => Identity::Name(name?),
         };
+        if self.seen.again(row.inode) {
+            return None;
+        }
         let next = self.bound.len();
         let at = *self.by_identity.entry(identity).or_insert(next);
         if at == next {
