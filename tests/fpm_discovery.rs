@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use common::lab::is_root;
 use common::{Lab, PhpFpm, php_fpm};
-use nginx_502_exporter::discovery::fpm::{Discovery, Pool, ProcessManager, Sources, Stated, discover};
+use nginx_502_exporter::discovery::fpm::{Discovery, Pool, ProcessManager, Processes, Sources, Stated, discover};
 
 /// Sections and their keys, as `php-fpm -tt` shows what is in force.
 fn shown_by_fpm(conf: &Path) -> Result<BTreeMap<String, BTreeMap<String, String>>, String> {
@@ -89,7 +89,8 @@ fn shown_by_us(pool: &Pool) -> BTreeMap<&'static str, String> {
 
 fn look(conf: &Path) -> Discovery {
     // Not the host's procfs: a master of another test must not matter.
-    discover(&Sources { procfs: "/nowhere".into(), rootfs: "/".into(), conf: vec![conf.into()] })
+    let sources = Sources { procfs: "/nowhere".into(), rootfs: "/".into(), conf: vec![conf.into()] };
+    discover(&sources, &Processes::default())
 }
 
 /// Compares every pool; returns how many there were.
@@ -209,7 +210,8 @@ fn a_running_fpm_is_found_by_its_processes() {
     let conf = lab.path("php-fpm/fpm.conf");
     // A worker calls itself one a moment after it was forked.
     let installation = lab.wait_for_some("both workers", Duration::from_secs(10), || {
-        let found = discover(&Sources { procfs: "/proc".into(), rootfs: "/".into(), conf: Vec::new() });
+        let sources = Sources { procfs: "/proc".into(), rootfs: "/".into(), conf: Vec::new() };
+        let found = discover(&sources, &Processes::read(Path::new("/proc")));
         let mut installations = found.installations.into_iter();
         let installation = installations.find(|installation| *installation.conf == conf)?;
         let workers = installation.master.as_ref()?.workers.get("www")?.len();
