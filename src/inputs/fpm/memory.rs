@@ -26,8 +26,9 @@ pub struct Workers {
 /// Measures every pool that has workers. Blocks for about 0.25 ms per worker as root, who sees more, and a twentieth of
 /// that otherwise: for a thread of its own, and not every few seconds.
 ///
-/// The proportional set size is what a worker costs: its opcache is shared. Only root, or whoever holds
-/// `CAP_SYS_PTRACE`, may read it; otherwise the resident set size is taken, of all workers of a pool alike.
+/// The proportional set size is what a worker costs: its opcache is shared. Of workers that FPM has given another user
+/// only root, or whoever holds `CAP_SYS_PTRACE`, may read it; then the resident set size is taken, of all workers of a
+/// pool alike.
 #[must_use]
 pub fn read(procfs: &Path, processes: &Processes, pools: &[Workers]) -> Vec<WorkerMemory> {
     let measured = pools.iter().filter_map(|pool| {
