@@ -63,15 +63,17 @@ fn main() {
         Command::new(php_fpm::executable()).arg("--nodaemonize").arg("--fpm-config").arg(&conf),
         &lab.path("output.log"),
     );
-    process.wait_until_ready(&lab, |_| {
-        Processes::read(Path::new("/proc"))
-            .masters()
-            .any(|master| master.pid == process_id(&lab) && master.workers.len() == pools)
-    });
+    let master = process.pid().as_raw_nonzero().get().unsigned_abs();
+    let workers = || {
+        Processes::read(Path::new("/proc")).masters().find(|found| found.pid == master).map(|found| found.workers.len())
+    };
+    process.wait_until_ready(&lab, || workers() == Some(pools));
     let sources = Sources { procfs: "/proc".into(), rootfs: "/".into(), conf: vec![conf] };
-    let found = measure("discover: files and processes", || discover(&sources));
+    let procfs = Path::new("/proc");
+    let processes = measure("look for masters and workers", || Processes::read(procfs));
+    let found = measure("read every file of the configuration", || discover(&sources, &processes));
     assert_eq!(found.pools().count(), pools);
-    measure("notice that no file has changed", || found.changed());
+    measure("notice that no file has changed", || found.changed(&processes));
     let labels = labels(&found);
     let targets: Vec<Target> = found
         .pools()
@@ -85,20 +87,12 @@ fn main() {
             assert!(reading.outcome.is_ok(), "{reading:?}");
         }
     });
-    let master = process_id(&lab);
     let workers: Vec<memory::Workers> = found
         .pools()
         .zip(&labels)
         .map(|((_, pool), label)| memory::Workers { pool: label.clone(), name: pool.name.clone(), master })
         .collect();
-    let weighed = measure("weigh every worker", || memory::read(Path::new("/proc"), &workers));
+    let weighed = measure("weigh every worker", || memory::read(procfs, &processes, &workers));
     assert_eq!(weighed.len(), pools);
     println!("{pools} pools; kind {}", weighed[0].kind);
-}
-
-/// The master that this lab's file belongs to.
-fn process_id(lab: &Lab) -> u32 {
-    let conf = lab.path("fpm.conf");
-    let found = discover(&Sources { procfs: "/proc".into(), rootfs: "/".into(), conf: vec![conf] });
-    found.installations.iter().find_map(|installation| Some(installation.master.as_ref()?.pid)).unwrap_or(0)
 }

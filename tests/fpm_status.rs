@@ -20,10 +20,10 @@ use std::time::Duration;
 use common::http::{Address, Connection};
 use common::lab::{free_port, is_root};
 use common::{Lab, PhpFpm, php_fpm};
-use nginx_502_exporter::discovery::fpm::{Listen, Sources, discover, labels};
+use nginx_502_exporter::discovery::fpm::{Listen, Processes, Sources, discover, labels};
 use nginx_502_exporter::inputs::fpm::{self, Target, fastcgi, memory};
 use nginx_502_exporter::observation::fpm::{
-    FpmStatus, MemoryKind, PoolReading, StatusFailure, StatusReason, WorkerState,
+    FpmStatus, MemoryKind, PoolReading, StatusFailure, StatusReason, WorkerMemory, WorkerState,
 };
 use rustix::process::Signal;
 
@@ -35,7 +35,8 @@ const SHORT: Duration = Duration::from_millis(300);
 /// The pool `www` as discovery finds it.
 fn target(lab: &Lab) -> Target {
     let conf = vec![lab.path(php_fpm::CONF)];
-    let found = discover(&Sources { procfs: "/proc".into(), rootfs: "/".into(), conf });
+    let sources = Sources { procfs: "/proc".into(), rootfs: "/".into(), conf };
+    let found = discover(&sources, &Processes::read(Path::new("/proc")));
     assert_eq!(found.problems, []);
     let (installation, pool) = found.pools().next().expect("one pool");
     Target::of(installation, pool, &labels(&found)[0]).expect("it listens")
@@ -352,6 +353,11 @@ fn a_locked_scoreboard_is_asked_once_more() {
     assert_eq!((locked.reason, locked.detail.starts_with("503: Server busy")), (StatusReason::Busy, true));
 }
 
+fn weigh(pools: &[memory::Workers]) -> Vec<WorkerMemory> {
+    let procfs = Path::new("/proc");
+    memory::read(procfs, &Processes::read(procfs), pools)
+}
+
 #[test]
 fn workers_are_weighed() {
     let lab = Lab::new();
@@ -362,18 +368,20 @@ fn workers_are_weighed() {
         master: u32::try_from(fpm.process.pid().as_raw_nonzero().get()).unwrap(),
     };
     let measured = lab.wait_for_some("three workers", PATIENT, || {
-        let measured = memory::read(Path::new("/proc"), std::slice::from_ref(&pool)).pop()?;
+        let measured = weigh(std::slice::from_ref(&pool)).pop()?;
         (measured.workers == 3).then_some(measured)
     });
-    assert_eq!((&*measured.pool, measured.kind == MemoryKind::Pss), ("label", is_root()));
+    // Without root the workers are ours, and we may look as well.
+    assert_eq!((&*measured.pool, measured.kind), ("label", MemoryKind::Pss));
     let mean = measured.mean().unwrap();
     assert!(mean > 1 << 18 && mean <= measured.max && measured.max <= measured.sum, "{measured:?}");
-    // FPM's workers are not dumpable: only root may know what they share.
+    if !is_root() {
+        return;
+    }
+    // Of another user's, only root may know what they share.
     let unprivileged = std::thread::spawn(move || {
-        if is_root() {
-            rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).expect("as root");
-        }
-        memory::read(Path::new("/proc"), &[pool]).pop()
+        rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65_534)).expect("as root");
+        weigh(&[pool]).pop()
     });
     let unprivileged = unprivileged.join().expect("no panic").expect("three workers");
     assert_eq!((unprivileged.kind, unprivileged.workers), (MemoryKind::Rss, 3));

@@ -190,7 +190,7 @@ impl WorkerMemory {
 closed_set! {
     /// Kind of a [`WorkerMemory`].
     pub enum MemoryKind {
-        /// Proportional: what is shared is divided among those who share it. Only root may read it.
+        /// Proportional: what is shared is divided among those who share it. Root may read it, others seldom.
         Pss = "pss",
         /// Resident: what is shared, opcache above all, counts in full for each worker.
         Rss = "rss",

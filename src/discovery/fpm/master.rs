@@ -74,6 +74,11 @@ impl Processes {
         Self { masters }
     }
 
+    /// What changes when other masters run, and not when workers come and go.
+    pub(super) fn identities(&self) -> Vec<(u32, PathBuf)> {
+        self.masters.iter().map(|found| (found.master.pid, found.conf.clone())).collect()
+    }
+
     /// The running masters, oldest process id first.
     pub fn masters(&self) -> impl Iterator<Item = &Master> {
         self.masters.iter().map(|found| &found.master)
@@ -148,7 +153,8 @@ fn is_elsewhere(procfs: &Path, folder: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut content = Vec::new();
+    // One read is enough for nearly every file, and the next tells that it was.
+    let mut content = Vec::with_capacity(1_024);
     File::open(path).ok()?.take(MAX_BYTES).read_to_end(&mut content).ok()?;
     Some(content)
 }

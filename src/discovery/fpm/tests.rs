@@ -25,7 +25,12 @@ impl Host {
     }
 
     fn discover(&self) -> Discovery {
-        discover(&Sources { procfs: self.0.path().join("proc"), rootfs: self.0.path().into(), conf: Vec::new() })
+        let procfs = self.0.path().join("proc");
+        discover(&Sources { procfs, rootfs: self.0.path().into(), conf: Vec::new() }, &self.processes())
+    }
+
+    fn processes(&self) -> Processes {
+        Processes::read(&self.0.path().join("proc"))
     }
 }
 
@@ -212,14 +217,17 @@ fn a_changed_file_and_a_new_pool_are_noticed() {
     let host =
         Host::new(&[(CONF, "include=/etc/php/8.2/fpm/pool.d/*.conf\n"), ("/etc/php/8.2/fpm/pool.d/a.conf", "[a]\n")]);
     let found = host.discover();
-    assert!(!found.changed());
+    assert!(!found.changed(&host.processes()));
     host.write("/etc/php/8.2/fpm/pool.d/a.conf", "[a]\nlisten = 9000\n");
-    assert!(found.changed());
+    assert!(found.changed(&host.processes()));
     let found = host.discover();
-    assert!(!found.changed());
+    assert!(!found.changed(&host.processes()));
     host.write("/etc/php/8.2/fpm/pool.d/b.conf", "[b]\n");
-    assert!(found.changed());
-    assert_eq!(host.discover().pools().count(), 2);
+    assert!(found.changed(&host.processes()));
+    let found = host.discover();
+    assert_eq!(found.pools().count(), 2);
+    run_master(&host, 10, CONF);
+    assert!(found.changed(&host.processes()));
 }
 
 /// A procfs with one master and its workers.
@@ -300,7 +308,7 @@ fn the_operators_files_are_the_only_ones_if_there_are_any() {
         rootfs: host.0.path().into(),
         conf: vec!["/a.conf".into(), "/missing.conf".into()],
     };
-    let found = discover(&sources);
+    let found = discover(&sources, &host.processes());
     assert_eq!(found.pools().map(|(_, pool)| &*pool.name).collect::<Vec<_>>(), ["a"]);
     assert_eq!(found.problems.len(), 1);
 }

@@ -23,14 +23,14 @@ pub struct Workers {
     pub master: u32,
 }
 
-/// Measures every pool that has workers now. Blocks for about 50 µs per process of the host and 100 µs per worker: for a
-/// thread where that is no harm.
+/// Measures every pool that has workers. Blocks for about 0.25 ms per worker as root, who sees more, and a twentieth of
+/// that otherwise: for a thread of its own, and not every few seconds.
 ///
-/// The proportional set size is what a worker costs: its opcache is shared. Only root, or whoever holds
-/// `CAP_SYS_PTRACE`, may read it; otherwise the resident set size is taken, of all workers of a pool alike.
+/// The proportional set size is what a worker costs: its opcache is shared. Of workers that FPM has given another user
+/// only root, or whoever holds `CAP_SYS_PTRACE`, may read it; then the resident set size is taken, of all workers of a
+/// pool alike.
 #[must_use]
-pub fn read(procfs: &Path, pools: &[Workers]) -> Vec<WorkerMemory> {
-    let processes = Processes::read(procfs);
+pub fn read(procfs: &Path, processes: &Processes, pools: &[Workers]) -> Vec<WorkerMemory> {
     let measured = pools.iter().filter_map(|pool| {
         let pids = processes.workers(pool.master, &pool.name);
         let (kind, sizes) = sizes(procfs, pids)?;
@@ -213,11 +213,11 @@ mod tests {
         let pool = Workers { pool: "www".into(), name: "www".into(), master: 9 };
         let gone = Workers { pool: "gone".into(), name: "www".into(), master: 8 };
         let pools = [pool, gone];
-        let [memory] = read(procfs.path(), &pools).try_into().unwrap();
+        let [memory] = read(procfs.path(), &Processes::read(procfs.path()), &pools).try_into().unwrap();
         assert_eq!((memory.kind, memory.workers, memory.sum, memory.max), (MemoryKind::Pss, 2, 400 << 10, 300 << 10));
         assert_eq!(memory.mean(), Some(200 << 10));
         write(11, "smaps_rollup", "not allowed");
-        let [memory] = read(procfs.path(), &pools).try_into().unwrap();
+        let [memory] = read(procfs.path(), &Processes::read(procfs.path()), &pools).try_into().unwrap();
         let page = procfs::page_size();
         assert_eq!((memory.kind, memory.workers, memory.sum, memory.max), (MemoryKind::Rss, 3, 33 * page, 12 * page));
     }

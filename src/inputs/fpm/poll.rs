@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Counters, Target, read, skipped};
 use crate::observation::fpm::{PoolReading, StatusReason};
 
-/// Exchanges at once, over all pools.
-const AT_ONCE: usize = 32;
+/// Exchanges at once, over all pools: so many that 500 pools that hang until the deadline are through in an interval.
+const AT_ONCE: usize = 128;
 
 /// How to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +33,14 @@ impl Default for Options {
     }
 }
 
-/// Says whether the kernel sees a pool saturated now.
+/// Says whether the kernel sees a pool saturated now: no worker free, or connections waiting. The latter alone is enough,
+/// because a connection that we give up stays in the queue until somebody accepts it: asking a stopped FPM every 15 s
+/// would fill it.
 pub type Saturated = Arc<dyn Fn(&Target) -> bool + Send + Sync>;
 
 /// Reads every target until `stop`, until nobody takes the readings or until nobody can change the targets any more. A
 /// new target begins within an interval, at a time of its own; one that is gone ends at once, in the middle of a reading
-/// too. One reading per pool is in flight, and at most 32 over all.
+/// too. One reading per pool is in flight, and at most 128 over all.
 pub async fn run(
     targets: watch::Receiver<Arc<[Target]>>,
     options: Options,
