@@ -15,8 +15,16 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nginx_config/fixtures")
 }
 
-/// Every fixture: its name, what nginx says, its files.
-fn fixtures() -> Vec<(String, String, Vec<(String, String)>)> {
+/// A configuration.
+struct Fixture {
+    name: String,
+    /// What nginx says to it: `accepts`, `refuses`, `unknown`.
+    verdict: String,
+    /// Paths and contents.
+    files: Vec<(String, String)>,
+}
+
+fn fixtures() -> Vec<Fixture> {
     let mut paths: Vec<_> =
         std::fs::read_dir(folder()).expect("the folder").flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
@@ -28,7 +36,11 @@ fn fixtures() -> Vec<(String, String, Vec<(String, String)>)> {
         let files = parts
             .map(|part| part.split_once('\n').expect("a name"))
             .map(|(name, text)| (name.trim().into(), text.into()));
-        (path.file_stem().expect("a name").to_string_lossy().into_owned(), verdict, files.collect())
+        Fixture {
+            name: path.file_stem().expect("a name").to_string_lossy().into_owned(),
+            verdict,
+            files: files.collect(),
+        }
     };
     paths.iter().map(read).collect()
 }
@@ -55,7 +67,7 @@ fn every_fixture_is_understood() {
     let mut wrong = Vec::new();
     let fixtures = fixtures();
     assert!(fixtures.len() >= 30);
-    for (name, _, files) in fixtures {
+    for Fixture { name, files, .. } in fixtures {
         let root = write(&lab, &name, &files);
         let understood = render(&discover_in(&root), &root.to_string_lossy());
         let path = folder().join(format!("{name}.expected"));
@@ -73,7 +85,7 @@ fn every_fixture_is_understood() {
 #[test]
 fn what_nginx_accepts_is_accepted_and_what_it_refuses_is_not() {
     let lab = Lab::new();
-    for (name, verdict, files) in fixtures() {
+    for Fixture { name, verdict, files } in fixtures() {
         let root = write(&lab, &name, &files);
         let discovery = discover_in(&root);
         let (accepted, said) = nginx(&root, "-t");
