@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::common::Lab;
 use crate::common::tls::Certificate;
 use crate::render::render;
-use crate::{discover_in, nginx};
+use crate::{discover_in, files_of_dump, nginx};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nginx_config/fixtures")
@@ -88,11 +88,12 @@ fn what_nginx_accepts_is_accepted_and_what_it_refuses_is_not() {
     for Fixture { name, verdict, files } in fixtures() {
         let root = write(&lab, &name, &files);
         let discovery = discover_in(&root);
-        let (accepted, said) = nginx(&root, "-t");
+        let (accepted, said) = nginx(&root, "-T");
         match verdict.as_str() {
             "accepts" => {
                 assert!(accepted, "{name}: {said}");
                 assert_eq!(discovery.problems, [], "{name}");
+                assert_eq!(discovery.files, files_of_dump(&said), "{name}");
             }
             "refuses" => {
                 assert!(!accepted, "{name}: {said}");

@@ -14,6 +14,7 @@ mod common;
 mod agreement;
 mod effective;
 mod fixtures;
+mod layouts;
 mod render;
 mod running;
 mod size;
