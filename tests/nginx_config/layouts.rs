@@ -83,6 +83,7 @@ fn the_version_in_the_binary_decides_on_defaults() {
         let found = discovery.config.passes[0].http_version.as_ref().map(|setting| &*setting.value);
         assert_eq!(found, Some(http), "{version}");
         let target = discovery.config.targets.iter().next().expect("one");
+        assert_eq!(discovery.config.passes_to(target).count(), 1);
         assert_eq!(target.keepalive.as_ref().map(|setting| setting.value), keepalive, "{version}");
     }
 }
