@@ -43,6 +43,7 @@ pub fn options(folder: &Path) -> Options {
 pub fn nginx(folder: &Path, test: &str) -> (bool, String) {
     let mut command = Command::new(common::process::program("nginx", "nginx"));
     command
+        .current_dir(folder)
         .arg(test)
         .arg("-p")
         .arg(folder)
