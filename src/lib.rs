@@ -6,7 +6,7 @@
 //!                       read +      (typed, no      applies    judges           ├─ metrics/ + web/  /metrics
 //!                       parse        I/O)           counts     causes           └─ cli/
 //!                          ▲
-//!                       config/ says what to look at
+//!                       config/ + discovery/ say what to look at
 //! ```
 //!
 //! An arrow is a Rust type, and nothing points left: `inputs` know `observation` and `config`; `state` and `diagnosis`

@@ -112,3 +112,16 @@ pub struct NginxConfig {
     /// Where nginx stores what it buffers and caches.
     pub stored_paths: Vec<StoredPath>,
 }
+
+impl NginxConfig {
+    /// The passes that lead to a target, always or for some requests.
+    pub fn passes_to(&self, target: &Target) -> impl Iterator<Item = &Pass> {
+        let (context, name) = (target.context, &target.name);
+        let leads_there = move |pass: &&Pass| match &pass.target {
+            PassTarget::Fixed(fixed) => fixed == name,
+            PassTarget::RunTime { candidates, .. } => candidates.contains(name),
+            PassTarget::Invalid => false,
+        };
+        self.passes.iter().filter(move |pass| pass.context() == context).filter(leads_there)
+    }
+}

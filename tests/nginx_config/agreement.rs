@@ -20,7 +20,7 @@ http {
     }
     map $host $to { default "a b"; c 'd\'e'; }
     server {
-        listen 127.0.0.1:8081;
+        listen unix:@ROOT@/s;
         server_name "quoted name" a.test;
         location ~ "^/\d{3}$" { proxy_pass http://app; }
         location / {
@@ -36,11 +36,11 @@ http {
 #[test]
 fn the_files_and_their_order_are_nginxs() {
     let lab = Lab::new();
-    lab.write("nginx.conf", "events {}\nhttp {\n access_log off;\n include a/*;\n include b.conf; include b.conf;\n include ../*/a/[!1]*;\n include c*/*/x;\n}\n");
+    lab.write("etc/nginx.conf", "events {}\nhttp {\n access_log off;\n include a/*;\n include b.conf; include b.conf;\n include ../*/a/[!1]*;\n include c*/*/x;\n}\n");
     for (name, text) in [
         ("a/10", "include b/*;"),
         ("a/9", ""),
-        ("a/B", "server { listen 127.0.0.1:8081; include b/y; }"),
+        ("a/B", "server { listen unix:s; include b/y; }"),
         ("a/a", ""),
         ("a/.x", "no"),
         ("a/é", ""),
@@ -50,12 +50,12 @@ fn the_files_and_their_order_are_nginxs() {
         ("c1/d/x", ""),
         ("c1/d/y", "no"),
     ] {
-        lab.write(name, text);
+        lab.write(&format!("etc/{name}"), text);
     }
     // `include b/*` in `http {}` and in `server {}` of the same file: allowed in both.
-    let (accepted, dump) = nginx(lab.root(), "-T");
+    let (accepted, dump) = nginx(&lab.path("etc"), "-T");
     assert!(accepted, "{dump}");
-    let discovery = discover_in(lab.root());
+    let discovery = discover_in(&lab.path("etc"));
     assert_eq!(discovery.problems, []);
     // nginx dumps a file once, by its name.
     assert_eq!(discovery.files, files_of_dump(&dump));
@@ -90,13 +90,14 @@ fn the_stock_configuration_of_the_distribution_is_understood() {
 fn a_configuration_cut_or_changed_anywhere_is_refused_as_by_nginx() {
     let lab = Lab::new();
     lab.write("snippet.conf", "proxy_send_timeout 3s;");
+    let whole = WHOLE.replace("@ROOT@", &lab.root().to_string_lossy());
     let mut changed: Vec<Vec<u8>> = Vec::new();
-    for at in (0..WHOLE.len()).step_by(17) {
-        changed.push(WHOLE.as_bytes()[..at].to_vec());
+    for at in (0..whole.len()).step_by(17) {
+        changed.push(whole.as_bytes()[..at].to_vec());
     }
-    for (at, byte) in WHOLE.bytes().enumerate() {
+    for (at, byte) in whole.bytes().enumerate() {
         if matches!(byte, b';' | b'{' | b'}' | b'"' | b'\'' | b'\\') {
-            let (before, after) = (&WHOLE.as_bytes()[..at], &WHOLE.as_bytes()[at + 1..]);
+            let (before, after) = (&whole.as_bytes()[..at], &whole.as_bytes()[at + 1..]);
             changed.push([before, after].concat());
             changed.push([before, &[byte, byte], after].concat());
         }

@@ -9,14 +9,22 @@ use std::path::{Path, PathBuf};
 use crate::common::Lab;
 use crate::common::tls::Certificate;
 use crate::render::render;
-use crate::{discover_in, nginx};
+use crate::{discover_in, files_of_dump, nginx};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nginx_config/fixtures")
 }
 
-/// Every fixture: its name, what nginx says, its files.
-fn fixtures() -> Vec<(String, String, Vec<(String, String)>)> {
+/// A configuration.
+struct Fixture {
+    name: String,
+    /// What nginx says to it: `accepts`, `refuses`, `unknown`.
+    verdict: String,
+    /// Paths and contents.
+    files: Vec<(String, String)>,
+}
+
+fn fixtures() -> Vec<Fixture> {
     let mut paths: Vec<_> =
         std::fs::read_dir(folder()).expect("the folder").flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
@@ -28,7 +36,11 @@ fn fixtures() -> Vec<(String, String, Vec<(String, String)>)> {
         let files = parts
             .map(|part| part.split_once('\n').expect("a name"))
             .map(|(name, text)| (name.trim().into(), text.into()));
-        (path.file_stem().expect("a name").to_string_lossy().into_owned(), verdict, files.collect())
+        Fixture {
+            name: path.file_stem().expect("a name").to_string_lossy().into_owned(),
+            verdict,
+            files: files.collect(),
+        }
     };
     paths.iter().map(read).collect()
 }
@@ -49,13 +61,29 @@ fn write(lab: &Lab, name: &str, files: &[(String, String)]) -> PathBuf {
     root
 }
 
+/// The same with every server on a unix socket: `nginx -t` listens, and ports may be taken or forbidden.
+fn on_unix_sockets(files: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut count = 0;
+    let mut rewrite = |text: String| {
+        let mut parts = text.split("listen ");
+        let mut rewritten = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let after = part.split_once(';').map_or("", |(_, after)| after);
+            count += 1;
+            rewritten += &format!("listen unix:@ROOT@/{count}.sock;{after}");
+        }
+        rewritten
+    };
+    files.into_iter().map(|(name, text)| (name, rewrite(text))).collect()
+}
+
 #[test]
 fn every_fixture_is_understood() {
     let lab = Lab::new();
     let mut wrong = Vec::new();
     let fixtures = fixtures();
     assert!(fixtures.len() >= 30);
-    for (name, _, files) in fixtures {
+    for Fixture { name, files, .. } in fixtures {
         let root = write(&lab, &name, &files);
         let understood = render(&discover_in(&root), &root.to_string_lossy());
         let path = folder().join(format!("{name}.expected"));
@@ -73,14 +101,15 @@ fn every_fixture_is_understood() {
 #[test]
 fn what_nginx_accepts_is_accepted_and_what_it_refuses_is_not() {
     let lab = Lab::new();
-    for (name, verdict, files) in fixtures() {
-        let root = write(&lab, &name, &files);
+    for Fixture { name, verdict, files } in fixtures() {
+        let root = write(&lab, &name, &on_unix_sockets(files));
         let discovery = discover_in(&root);
-        let (accepted, said) = nginx(&root, "-t");
+        let (accepted, said) = nginx(&root, "-T");
         match verdict.as_str() {
             "accepts" => {
                 assert!(accepted, "{name}: {said}");
                 assert_eq!(discovery.problems, [], "{name}");
+                assert_eq!(discovery.files, files_of_dump(&said), "{name}");
             }
             "refuses" => {
                 assert!(!accepted, "{name}: {said}");

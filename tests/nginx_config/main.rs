@@ -14,6 +14,7 @@ mod common;
 mod agreement;
 mod effective;
 mod fixtures;
+mod layouts;
 mod render;
 mod running;
 mod size;
@@ -42,6 +43,7 @@ pub fn options(folder: &Path) -> Options {
 pub fn nginx(folder: &Path, test: &str) -> (bool, String) {
     let mut command = Command::new(common::process::program("nginx", "nginx"));
     command
+        .current_dir(folder)
         .arg(test)
         .arg("-p")
         .arg(folder)

@@ -7,6 +7,10 @@ use nginx_502_exporter::observation::nginx::{
     Context, Destination, NginxConfig, Origin, Pass, PassTarget, Resolver, Setting, Target, TargetOrigin,
 };
 
+macro_rules! line {
+    ($text:expr, $($argument:tt)*) => {{ writeln!($text, $($argument)*).expect("a string takes anything"); }};
+}
+
 /// Everything that is not nginx's default, with the folder's name left out.
 pub fn render(discovery: &Discovery, folder: &str) -> String {
     let mut text = String::new();
@@ -17,16 +21,12 @@ pub fn render(discovery: &Discovery, folder: &str) -> String {
     logs(&mut text, config);
     rest(&mut text, config);
     for file in &discovery.files {
-        let _ = writeln!(text, "file {}", file.display());
+        line!(text, "file {}", file.display());
     }
     for problem in &discovery.problems {
-        let _ = writeln!(text, "problem {problem}");
+        line!(text, "problem {problem}");
     }
     text.replace(folder, "")
-}
-
-macro_rules! line {
-    ($text:expr, $($argument:tt)*) => {{ let _ = writeln!($text, $($argument)*); }};
 }
 
 fn context(context: Context) -> &'static str {

@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-/// More names than this are not read of a directory.
-const MAX_NAMES: usize = 20_000;
+/// A directory with more names than this is not searched.
+const MAX_NAMES: usize = 100_000;
 
 /// What tells whether a file is still the one that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,10 @@ impl Files for Disk {
         let mut names = Vec::new();
         for entry in Dir::new(directory)? {
             let name = entry?.file_name().to_bytes().to_vec();
-            if name != b"." && name != b".." && names.len() < MAX_NAMES {
+            if names.len() == MAX_NAMES {
+                return Err(io::Error::other("too many names"));
+            }
+            if name != b"." && name != b".." {
                 names.push(OsString::from_vec(name));
             }
         }

@@ -11,21 +11,26 @@ use std::path::{Path, PathBuf};
 
 use super::files::Files;
 
-/// More files than this one pattern does not bring.
+/// With more paths than this no further directory is searched.
 const MAX_PATHS: usize = 20_000;
+/// More directories than this are not searched for one pattern.
+const MAX_DIRECTORIES: usize = 5_000;
 
 /// Whether nginx takes the argument of an `include` for a pattern.
 pub(super) fn is_pattern(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
-/// The files a pattern matches. Every directory that was looked into is told to `looked`, with what hindered it.
+/// The files a pattern matches. Every directory that was looked into is told to `looked`, with what hindered it; what is
+/// no directory is not. The second value: whether that is all, or there were too many.
 pub(super) fn expand(
     pattern: &[u8],
     files: &dyn Files,
-    mut looked: impl FnMut(&Path, Option<io::Error>),
-) -> Vec<PathBuf> {
+    mut looked: impl FnMut(&Path, Option<&io::Error>),
+) -> (Vec<PathBuf>, bool) {
     let mut found: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut directories_left = MAX_DIRECTORIES;
+    let mut is_all = true;
     let mut parts = pattern.split_inclusive(|byte| *byte == b'/').peekable();
     while let Some(part) = parts.next() {
         let (name, slash) = match part.split_last() {
@@ -42,16 +47,24 @@ pub(super) fn expand(
         }
         let mut next = Vec::new();
         for directory in found {
-            let names = files.names(as_path(&directory));
-            looked(as_path(&directory), names.as_ref().err().map(|error| io::Error::from(error.kind())));
+            if directories_left == 0 || next.len() >= MAX_PATHS {
+                is_all = false;
+                break;
+            }
+            directories_left -= 1;
+            let names = match files.names(as_path(&directory)) {
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => continue,
+                names => names,
+            };
+            looked(as_path(&directory), names.as_ref().err());
             let matching = names.unwrap_or_default().into_iter().filter(|found| matches(name, found.as_bytes()));
             let paths = matching.map(|found| [&directory, found.as_bytes(), slash].concat());
-            next.extend(paths.take(MAX_PATHS - next.len().min(MAX_PATHS)));
+            next.extend(paths);
         }
         found = next;
     }
     found.sort();
-    found.into_iter().map(|path| PathBuf::from(OsString::from_vec(path))).collect()
+    (found.into_iter().map(|path| PathBuf::from(OsString::from_vec(path))).collect(), is_all)
 }
 
 fn as_path(bytes: &[u8]) -> &Path {
@@ -170,7 +183,7 @@ mod tests {
         let mut expand = |pattern: &str| {
             let paths =
                 expand(pattern.as_bytes(), &files, |path, error| looked.push((path.to_owned(), error.is_some())));
-            paths.into_iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>()
+            paths.0.into_iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(expand("/e/*/n.conf"), ["/e/a/n.conf", "/e/b/n.conf"]);
         assert_eq!(expand("/e/[ab]//*"), ["/e/a//n.conf", "/e/b//n.conf"]);

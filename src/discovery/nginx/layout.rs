@@ -30,7 +30,7 @@ impl Layout {
             Some(prefix) => prefix.as_os_str().as_bytes(),
             None => built.path("prefix", "/usr/local/nginx"),
         };
-        let prefix = [prefix.trim_ascii_end(), if prefix.ends_with(b"/") { b"" } else { b"/" }].concat();
+        let prefix = [prefix, if prefix.ends_with(b"/") { b"" } else { b"/" }].concat();
         let conf = match &options.conf {
             Some(conf) => full(&prefix, conf.as_os_str().as_bytes()),
             None => full(&prefix, built.path("conf-path", "conf/nginx.conf")),

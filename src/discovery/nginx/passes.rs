@@ -13,8 +13,6 @@ use super::units;
 use crate::observation::Protocol;
 use crate::observation::nginx::{Buffers, Context, NextUpstream, Pass, PassTarget, Resolver, Setting, Tls};
 
-/// `ngx_pagesize`: the default size of a buffer. 4 KiB but on some ARM and POWER kernels.
-const PAGE: fn() -> u64 = procfs::page_size;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Where a pass stands.
@@ -40,10 +38,12 @@ pub(super) fn pass(
         true => scope.time(&named("timeout"), 10 * MINUTE),
         false => scope.time(&named(rest), MINUTE),
     };
-    let buffer_size = scope.size(&named("buffer_size"), if is_stream { 16 << 10 } else { PAGE() });
+    // `ngx_pagesize`: 4 KiB but on some ARM and POWER kernels.
+    let page = procfs::page_size();
+    let buffer_size = scope.size(&named("buffer_size"), if is_stream { 16 << 10 } else { page });
     let has_buffers = matches!(module.prefix, "proxy" | "fastcgi" | "uwsgi" | "scgi") && !is_stream;
     let buffers = has_buffers.then(|| {
-        let default = Buffers { count: 8, size: PAGE() };
+        let default = Buffers { count: 8, size: page };
         scope.value(&named("buffers"), read_buffers).unwrap_or(Setting::default_of(default))
     });
     let busy_buffers_size = buffers.as_ref().map(|buffers| {

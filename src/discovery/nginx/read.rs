@@ -296,15 +296,18 @@ impl<'a> Reader<'a> {
             return self.include_file(Path::new(OsStr::from_bytes(&full)), from, block);
         }
         let (files, seen, problems) = (self.files, &mut self.read.seen, &mut *self.problems);
-        let paths = glob::expand(&full, files, |directory, error| {
+        let (paths, is_all) = glob::expand(&full, files, |directory, error| {
             seen.insert(directory.to_owned(), files.stamp(directory).ok());
-            // A directory that is missing is nothing to nginx; one that cannot be read hides files from nginx too, or
-            // from us alone.
-            if let Some(error) = error.filter(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-                let what = format!("\"{}\" cannot be searched ({})", directory.display(), told(&error));
+            // A directory that is missing is nothing to nginx. One that cannot be read hides files, maybe from us alone.
+            if let Some(error) = error.filter(|error| error.kind() != io::ErrorKind::NotFound) {
+                let what = format!("\"{}\" cannot be searched ({})", directory.display(), told(error));
                 problems.add(from.clone(), what);
             }
         });
+        if !is_all {
+            let what = format!("too many files match \"{}\": not all are read", String::from_utf8_lossy(&full));
+            problems.add(from.clone(), what);
+        }
         for path in paths {
             self.include_file(&path, from, block);
         }

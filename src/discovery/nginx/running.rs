@@ -44,6 +44,8 @@ struct Process {
     started_at: SystemTime,
     title: String,
     in_container: bool,
+    /// Its working directory, where we may know it.
+    directory: Option<PathBuf>,
 }
 
 /// `None`: it is not nginx, or has gone meanwhile.
@@ -64,7 +66,8 @@ fn read(folder: &Path, pid: u32, booted: SystemTime) -> Option<Process> {
     let ids =
         status.lines().find_map(|line| line.strip_prefix("NSpid:")).map(|ids| ids.split_ascii_whitespace().count());
     let started_at = booted.checked_add(since_boot)?;
-    Some(Process { pid, parent, started_at, title, in_container: ids > Some(1) })
+    let directory = fs::read_link(folder.join("cwd")).ok();
+    Some(Process { pid, parent, started_at, title, in_container: ids > Some(1), directory })
 }
 
 fn loaded(master: &Process, processes: &[Process]) -> Option<Loaded> {
@@ -91,7 +94,9 @@ fn loaded(master: &Process, processes: &[Process]) -> Option<Loaded> {
         leaving: pids(&is_leaving),
         program: arguments.program.into(),
         conf_path: arguments.conf,
-        prefix: arguments.prefix,
+        prefix: arguments
+            .prefix
+            .map(|prefix| master.directory.as_ref().map_or(prefix.clone(), |from| from.join(&prefix))),
         error_log: arguments.error_log,
         directives: arguments.directives,
         in_container: master.in_container,

@@ -1,6 +1,8 @@
 //! Values that variables can have, as far as the files tell: by `set`, `map`, `geo` and `split_clients`.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::tree::{Children, Directive};
 
@@ -8,10 +10,12 @@ use super::tree::{Children, Directive};
 const MAX_VALUES: usize = 64;
 /// Values that consist of variables are followed this deep.
 const MAX_DEPTH: usize = 4;
-/// Variables are looked up so often for one expression.
-const MAX_STEPS: usize = 1000;
-/// Longer values are not told: no address is that long.
-const MAX_LENGTH: usize = 1024;
+/// Values are looked into so often for one expression.
+const MAX_STEPS: usize = 200;
+/// The same for all expressions of `http {}` or `stream {}` together.
+const MAX_TOTAL_STEPS: usize = 100_000;
+/// Longer values are not told: hardly an address is that long.
+const MAX_LENGTH: usize = 256;
 /// Variables of the request that an address ends before, and what of them matters for it.
 const URI_VARIABLES: &[(&[u8], &[u8])] = &[
     (b"request_uri", b"/"),
@@ -31,13 +35,21 @@ pub(super) struct Values {
 }
 
 /// Expressions by the variable they are assigned to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Variables<'t, 'o> {
     values: HashMap<&'t [u8], Vec<&'t [u8]>>,
     /// Variables with more values than were read.
     cut: Vec<&'t [u8]>,
     /// Those of the block around.
     outer: Option<&'o Variables<'t, 'o>>,
+    steps_left: Rc<Cell<usize>>,
+}
+
+impl Default for Variables<'_, '_> {
+    fn default() -> Self {
+        let steps_left = Rc::new(Cell::new(MAX_TOTAL_STEPS));
+        Self { values: HashMap::new(), cut: Vec::new(), outer: None, steps_left }
+    }
 }
 
 /// Whether nginx evaluates the text for each request.
@@ -48,7 +60,7 @@ pub(super) fn is_expression(text: &[u8]) -> bool {
 impl<'t, 'o> Variables<'t, 'o> {
     /// Those of a block within: a server's.
     pub(super) fn inner(outer: &'o Variables<'t, 'o>) -> Self {
-        Self { outer: Some(outer), ..Self::default() }
+        Self { outer: Some(outer), steps_left: Rc::clone(&outer.steps_left), ..Self::default() }
     }
 
     /// Takes in the blocks of `http {}` or `stream {}`. `room`: how many entries of a block are read at most.
@@ -93,7 +105,11 @@ impl<'t, 'o> Variables<'t, 'o> {
 
     /// What the expression can become.
     pub(super) fn expand(&self, expression: &[u8]) -> Values {
-        self.expand_to(expression, MAX_DEPTH, &mut MAX_STEPS.clone())
+        let mut steps = MAX_STEPS.min(self.steps_left.get());
+        let allowed = steps;
+        let values = self.expand_to(expression, MAX_DEPTH, &mut steps);
+        self.steps_left.set(self.steps_left.get().saturating_sub(allowed - steps));
+        values
     }
 
     fn expand_to(&self, expression: &[u8], depth: usize, steps: &mut usize) -> Values {

@@ -56,6 +56,17 @@ pub struct Pass {
     pub resolver: Option<Resolver>,
 }
 
+impl Pass {
+    /// Which of nginx's two proxies it belongs to.
+    #[must_use]
+    pub const fn context(&self) -> Context {
+        match self.protocol {
+            Protocol::Stream => Context::Stream,
+            _ => Context::Http,
+        }
+    }
+}
+
 /// Where a pass leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PassTarget {

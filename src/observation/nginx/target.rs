@@ -160,3 +160,64 @@ fn single<'a>(mut targets: impl Iterator<Item = &'a Target>) -> Option<&'a Arc<s
     let first = targets.next()?;
     targets.all(|target| target.name == first.name).then_some(&first.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str, protocols: &[Protocol], peers: &[&str]) -> Target {
+        let place = Place { file: "n.conf".into(), line: 1 };
+        let peer = |address: &&str| Peer {
+            address: (*address).into(),
+            host: Host::Unix((*address).into()),
+            weight: 1,
+            max_conns: 0,
+            max_fails: 1,
+            fail_timeout: Duration::from_secs(10),
+            is_backup: false,
+            is_down: false,
+            resolves: false,
+            service: None,
+            place: place.clone(),
+        };
+        Target {
+            name: name.into(),
+            context: Context::Http,
+            origin: Origin::Block(place.clone()),
+            protocols: protocols.to_vec(),
+            peers: peers.iter().map(peer).collect(),
+            keepalive: None,
+            zone: None,
+            method: None,
+            resolver: None,
+        }
+    }
+
+    #[test]
+    fn a_peer_belongs_to_the_one_upstream_that_has_it() {
+        let targets = Targets::new(vec![
+            target("web", &[Protocol::Http], &["10.0.0.1:80", "10.0.0.2:80"]),
+            target("api", &[Protocol::Http, Protocol::Https], &["10.0.0.2:80", "10.0.0.2:80"]),
+            target("php", &[Protocol::FastCgi], &["10.0.0.1:80"]),
+            target("10.0.0.3:80", &[Protocol::Http], &["10.0.0.3:80"]),
+            target("unused", &[], &["10.0.0.4:80"]),
+        ]);
+        for (peer, protocol, upstream) in [
+            ("10.0.0.1:80", Some(Protocol::Http), Some("web")),
+            ("10.0.0.1:80", Some(Protocol::FastCgi), Some("php")),
+            ("10.0.0.1:80", None, None),
+            ("10.0.0.1:80", Some(Protocol::Grpc), None),
+            ("10.0.0.2:80", Some(Protocol::Http), None),
+            ("10.0.0.2:80", Some(Protocol::Https), Some("api")),
+            ("10.0.0.3:80", Some(Protocol::Http), Some("10.0.0.3:80")),
+            ("10.0.0.4:80", Some(Protocol::Http), Some("unused")),
+            ("web", Some(Protocol::Http), Some("web")),
+            ("10.0.0.9:80", None, None),
+        ] {
+            let found = targets.upstream_of(peer, protocol).map(|name| &**name);
+            assert_eq!(found, upstream, "{peer} {protocol:?}");
+        }
+        assert_eq!(targets.get(Context::Http, "php").map(|target| target.peers.len()), Some(1));
+        assert_eq!(targets.get(Context::Stream, "php"), None);
+    }
+}
