@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use nginx_502_exporter::inputs::probe::{Identity, Target, TlsOptions, TlsVersions, Verify};
-use nginx_502_exporter::observation::probe::{ProbePhase, ProbeReading, ProbeReason};
+use nginx_502_exporter::inputs::probe::{Ask, Identity, Target, TlsOptions, TlsVersions, Verify};
+use nginx_502_exporter::observation::probe::{ProbePhase, ProbeReading, ProbeReason, Spoken};
 
+use crate::common::faults::Step::{Close, ReadRequest, Write};
+use crate::common::faults::address::Dead;
+use crate::common::faults::{Peer, Wire};
 use crate::common::http::Address;
 use crate::common::lab::{free_port, give_to_worker};
 use crate::common::tls::{Certificate, Issue};
 use crate::common::{Lab, Nginx, NginxConfig};
-use crate::{PATIENT, http, probe, reason, target};
+use crate::{PATIENT, http, probe, prober, reason, runtime, target};
 
 const AUTHORITY: &[&str] = &["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"];
 
@@ -334,8 +337,7 @@ fn changed_and_unreadable_files_are_noticed() {
     let options =
         || TlsOptions { verify: Some(Verify { trusted: trusted.clone(), depth: 1 }), ..TlsOptions::new("app.test") };
     let target = Target { tls: Some(Arc::new(options())), ..target(&address, http()) };
-    let runtime = crate::runtime();
-    let mut prober = crate::prober(target, PATIENT);
+    let (runtime, mut prober) = (runtime(), prober(target, PATIENT));
     let mut probed = || reason(&runtime.block_on(prober.probe()));
     assert_eq!(probed(), Some(ProbeReason::SkippedUnreadable), "it does not exist");
     std::fs::copy(&other.certificate, &trusted).unwrap();
@@ -371,4 +373,24 @@ fn serving(lab: &Lab, certificate: &Certificate) -> (Nginx, Address) {
 
 fn over_tls(address: &Address, options: TlsOptions) -> ProbeReading {
     probe(Target { tls: Some(Arc::new(options)), ..target(address, http()) }, PATIENT)
+}
+
+#[test]
+fn what_a_peer_really_speaks_is_found_out() {
+    let lab = Lab::new();
+    let (nginx, over_tls) = serving(&lab, &Certificate::self_signed(&lab, "app.test"));
+    let silent = Peer::tcp(Wire::Raw, [ReadRequest, Close]);
+    let hello = Peer::tcp(Wire::Raw, [ReadRequest, Write(b"\0\0\0\x04\0\0\0\0\0".to_vec())]);
+    let nobody = Dead::port();
+    for (address, expected) in [
+        (&over_tls, Some(Spoken::Tls)),
+        (&nginx.address(), Some(Spoken::Http)),
+        (&nginx.socket(), Some(Spoken::Http)),
+        (hello.address(), Some(Spoken::Http2)),
+        (silent.address(), None),
+        (nobody.address(), None),
+    ] {
+        let mut prober = prober(target(address, Ask::Nothing), PATIENT);
+        assert_eq!(runtime().block_on(prober.identify()), expected, "{address}");
+    }
 }

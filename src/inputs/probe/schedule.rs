@@ -18,7 +18,7 @@ use crate::observation::probe::{ProbeKind, ProbeReading};
 /// Probes in flight at once, over all peers.
 const MAX_IN_FLIGHT: usize = 64;
 /// Distance between places in the interval.
-const APART: Duration = Duration::from_millis(100);
+const APART: Duration = Duration::from_millis(250);
 /// No peer is probed more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
