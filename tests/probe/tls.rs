@@ -142,7 +142,10 @@ fn cases(lab: &Lab) -> Vec<Case> {
         expected,
     };
     let dated = |name: &str, from, until| {
-        issue(name, Issue { subject: "app.test", signer: Some(&root), extensions: &named, from, until })
+        issue(
+            name,
+            Issue { subject: "app.test", signer: Some(&root), extensions: &named, from, until, ..Issue::default() },
+        )
     };
     let expired = dated("expired", "20200101000000Z", "20210101000000Z");
     let future = dated("future", "20480101000000Z", "20490101000000Z");
@@ -173,7 +176,16 @@ fn cases(lab: &Lab) -> Vec<Case> {
     let old_tls = format!("server {{ LISTEN {} ssl_protocols TLSv1.2; return 200 fine; }}\n", leaf.directives());
     let identity = Identity { certificate: client.certificate.clone(), key: client.key.clone() };
 
+    let rsa = &["-newkey", "rsa:2048"][..];
+    let rsa_root = issue("rsa-root", Issue { subject: "RSA", new_key: rsa, extensions: AUTHORITY, ..Issue::default() });
+    let by_rsa = |name: &str, new_key: &[&str]| {
+        issue(name, Issue { signer: Some(&rsa_root), new_key, extensions: &named, ..Issue::default() })
+    };
+    let p384 = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"];
+
     vec![
+        case("RSA", &by_rsa("rsa", rsa), trusting(&rsa_root), None),
+        case("another curve, signed with RSA", &by_rsa("p384", p384), trusting(&rsa_root), None),
         case("not verified", &self_signed, plain(), None),
         case("expired, not verified", &expired, plain(), None),
         case("trusted", &leaf, trusting(&root), None),
@@ -282,6 +294,12 @@ fn cases(lab: &Lab) -> Vec<Case> {
             expected: None,
         },
         Case { name: "TLS 1.2", server: old_tls.clone(), options: trusting(&root), expected: None },
+        Case {
+            name: "RSA with TLS 1.2",
+            server: presents(&by_rsa("rsa-1.2", rsa)).replace("return", "ssl_protocols TLSv1.2; return"),
+            options: trusting(&rsa_root),
+            expected: None,
+        },
         Case {
             name: "TLS 1.3 only",
             server: old_tls,

@@ -143,13 +143,14 @@ async fn keep_probing<M: Fn(&PeerLabels) -> bool>(mut prober: Prober, common: Ar
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        let Ok(slot) = common.in_flight.acquire().await else { return };
         let reading = if (common.may_probe)(&prober.target().labels) {
-            let Ok(_slot) = common.in_flight.acquire().await else { return };
             // Boxed: thousands of waiting tasks need no room for a handshake each.
             Box::pin(prober.probe()).await
         } else {
             prober.saturated()
         };
+        drop(slot);
         if common.readings.send(reading).await.is_err() {
             return;
         }
