@@ -383,7 +383,8 @@ fn http2_is_negotiated_for_grpc() {
     assert_eq!(reason(&reading), Some(ProbeReason::ProtocolMismatch), "{reading:?}");
 }
 
-fn serving(lab: &Lab, certificate: &Certificate) -> (Nginx, Address) {
+/// nginx with that certificate, and where it speaks TLS.
+pub fn serving(lab: &Lab, certificate: &Certificate) -> (Nginx, Address) {
     let port = free_port();
     let http = format!("server {{ listen 127.0.0.1:{port} ssl; {} return 200 fine; }}", certificate.directives());
     (Nginx::start(lab, &NginxConfig { http, ..NginxConfig::default() }), Address::loopback(port))
