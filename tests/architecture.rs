@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("observation", &[]),
-    ("config", &[]),
+    ("config", &["text"]),
     ("inputs", &["observation", "config"]),
     ("state", &["observation"]),
     ("diagnosis", &["observation"]),
