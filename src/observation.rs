@@ -53,6 +53,8 @@ pub enum Observation {
 pub const NGINX_ERROR_LOG: &str = "nginx_error_log";
 /// Identity of the input that reads what this process uses.
 pub const PROCESS: &str = "process";
+/// Identity of the input that asks the kernel for accept queues.
+pub const SOCKETS: &str = "sockets";
 
 /// Whether an input can do its work, as said by the input itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,6 +22,7 @@ mod monotonic;
 mod poll;
 pub mod status;
 mod target;
+pub mod weigh;
 
 pub use monotonic::{Counters, Monotonic};
 pub use poll::{Options, Saturated, run};

@@ -20,15 +20,17 @@ mod wire;
 
 pub use target::{Address, Ask, Identity, NoAddress, Resolver, Target, TlsOptions, TlsVersions, Verify};
 
+use std::fmt::{self, Display};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::observation::probe::{CertificateInfo, ProbeFailure, ProbePhase, ProbeReading, ProbeReason};
+use crate::observation::probe::{CertificateInfo, ProbeFailure, ProbePhase, ProbeReading, ProbeReason, Spoken};
 use background::Background;
 use connect::Stream;
 use resolve::Lookup;
@@ -113,42 +115,56 @@ impl Prober {
         ProbeReading { target, up, phases: <_>::default(), chain: Vec::new(), resolved: None, at: SystemTime::now() }
     }
 
-    async fn go(&mut self, round: &mut Round, found: &mut Found) -> Result<(), ProbeFailure> {
-        let addresses = match &self.target.address {
-            Address::Unix(_) => Vec::new(),
-            Address::Ip(address) => vec![*address],
-            Address::Name { host, port, resolver } => {
-                let Shared { lookups, procfs, .. } = &*self.shared;
-                let looked_up = self.lookup.addresses(host, resolver, lookups, procfs);
-                let resolved = round.phase(ProbePhase::Dns, looked_up).await?;
-                let addresses = resolved.iter().take(MAX_ADDRESSES).map(|address| SocketAddr::new(*address, *port));
-                let addresses = addresses.collect();
-                found.resolved = Some(resolved);
-                addresses
-            }
-        };
-        if let Address::Unix(path) = &self.target.address {
-            let path = path.clone();
-            let connected = round.phase(ProbePhase::Connect, connect::unix(&self.shared.rootfs, &path)).await?;
-            return self.converse(connected, round, found).await;
+    /// What the peer speaks, whatever nginx is configured to speak to it: worth asking once the log shows answers that
+    /// make no sense. Two connections, with a TLS hello and a FastCGI management record: no application sees either.
+    /// `None` where neither brings an answer that is known.
+    pub async fn identify(&mut self) -> Option<Spoken> {
+        let mut round = Round::until(Instant::now() + self.shared.deadline);
+        let endpoint = self.endpoints(&mut round, &mut Found::default()).await.ok()?.into_iter().next()?;
+        // TLS first: a TLS server may answer everything else in plain HTTP.
+        let stream = self.connect(&endpoint, &mut round).await.ok()?;
+        if round.phase(ProbePhase::Tls, tls::is_spoken(stream)).await.unwrap_or(false) {
+            return Some(Spoken::Tls);
         }
+        let mut stream = self.connect(&endpoint, &mut round).await.ok()?;
+        round.phase(ProbePhase::Response, async { Ok(fastcgi::answer_to_values(&mut stream).await) }).await.ok()?
+    }
+
+    async fn go(&mut self, round: &mut Round, found: &mut Found) -> Result<(), ProbeFailure> {
         // nginx uses each in turn: the first one that fails is what some of its requests meet.
-        for address in addresses {
-            let connected = round.phase(ProbePhase::Connect, connect::tcp(address)).await?;
-            self.converse(connected, round, found).await.map_err(|failed| at_address(failed, address))?;
+        for endpoint in self.endpoints(round, found).await? {
+            let reached = self.reach(&endpoint, round, found).await;
+            reached.map_err(|failed| failure(failed.reason, format_args!("{endpoint}: {}", failed.detail)))?;
         }
         Ok(())
     }
 
-    /// All that follows the connect.
-    async fn converse(
-        &mut self,
-        mut stream: Box<dyn Stream>,
-        round: &mut Round,
-        found: &mut Found,
-    ) -> Result<(), ProbeFailure> {
-        let ask = self.target.ask.clone();
-        let Some(options) = self.target.tls.clone() else { return ask_for(&ask, &mut stream, round).await };
+    async fn endpoints(&mut self, round: &mut Round, found: &mut Found) -> Result<Vec<Endpoint>, ProbeFailure> {
+        let (host, port, resolver) = match &self.target.address {
+            Address::Unix(path) => return Ok(vec![Endpoint::Unix(path.clone())]),
+            Address::Ip(address) => return Ok(vec![Endpoint::Tcp(*address)]),
+            Address::Name { host, port, resolver } => (host, *port, resolver),
+        };
+        let Shared { lookups, procfs, .. } = &*self.shared;
+        let resolved = round.phase(ProbePhase::Dns, self.lookup.addresses(host, resolver, lookups, procfs)).await?;
+        let addresses = resolved.iter().take(MAX_ADDRESSES);
+        let endpoints = addresses.map(|address| Endpoint::Tcp(SocketAddr::new(*address, port))).collect();
+        found.resolved = Some(resolved);
+        Ok(endpoints)
+    }
+
+    async fn connect(&self, endpoint: &Endpoint, round: &mut Round) -> Result<Box<dyn Stream>, ProbeFailure> {
+        match endpoint {
+            Endpoint::Unix(path) => round.phase(ProbePhase::Connect, connect::unix(&self.shared.rootfs, path)).await,
+            Endpoint::Tcp(address) => round.phase(ProbePhase::Connect, connect::tcp(*address)).await,
+        }
+    }
+
+    async fn reach(&mut self, endpoint: &Endpoint, round: &mut Round, found: &mut Found) -> Result<(), ProbeFailure> {
+        let mut stream = self.connect(endpoint, round).await?;
+        let Some(options) = self.target.tls.clone() else {
+            return ask_for(&self.target.ask, &mut stream, round).await;
+        };
         let shaken = round.phase(ProbePhase::Tls, async {
             let setup = self.setup(&options).await?;
             let handshake = tls::handshake(stream, &options, &setup).await;
@@ -156,8 +172,8 @@ impl Prober {
             handshake.outcome
         });
         let mut stream = shaken.await?;
-        ask_for(&ask, &mut stream, round).await?;
-        tls::close(&mut stream).await;
+        ask_for(&self.target.ask, &mut stream, round).await?;
+        round.farewell(stream.shutdown()).await;
         Ok(())
     }
 
@@ -179,9 +195,25 @@ struct Found {
     resolved: Option<Vec<IpAddr>>,
 }
 
+/// Where a connection goes.
+#[derive(Debug)]
+enum Endpoint {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+impl Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => address.fmt(f),
+        }
+    }
+}
+
 async fn ask_for(
     ask: &Ask,
-    stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin),
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     round: &mut Round,
 ) -> Result<(), ProbeFailure> {
     match ask {
@@ -190,8 +222,4 @@ async fn ask_for(
         Ask::FastCgi { ping: None } => round.phase(ProbePhase::Response, fastcgi::get_values(stream)).await,
         Ask::FastCgi { ping: Some(path) } => round.phase(ProbePhase::Response, fastcgi::ping(stream, path)).await,
     }
-}
-
-fn at_address(failed: ProbeFailure, address: SocketAddr) -> ProbeFailure {
-    failure(failed.reason, format_args!("{address}: {}", failed.detail))
 }

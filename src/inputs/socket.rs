@@ -1,3 +1,4 @@
 //! The sockets of upstreams on this host, as the kernel sees them.
 
 pub mod queue;
+pub mod watch;

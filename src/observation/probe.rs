@@ -161,6 +161,20 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// What a peer turns out to speak.
+    pub enum Spoken {
+        /// HTTP/1.x.
+        Http = "http",
+        /// HTTP/2, gRPC for example.
+        Http2 = "http2",
+        /// TLS.
+        Tls = "tls",
+        /// FastCGI.
+        FastCgi = "fastcgi",
+    }
+}
+
 /// One certificate as presented.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateInfo {

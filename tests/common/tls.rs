@@ -58,7 +58,7 @@ impl Certificate {
             ),
         );
         let mut ask = Command::new(program("openssl", "openssl"));
-        ask.args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+        ask.args(["req", "-new", "-nodes"]).args(how.new_key);
         ask.args(["-subj", &format!("/CN={}", how.subject)]).arg("-keyout").arg(&made.key).arg("-out").arg(&request);
         run(&mut ask);
         let mut sign = Command::new(program("openssl", "openssl"));
@@ -98,6 +98,8 @@ pub struct Issue<'a> {
     pub subject: &'a str,
     /// Who signs; nobody else where `None`.
     pub signer: Option<&'a Certificate>,
+    /// Options of openssl(1) that choose the key.
+    pub new_key: &'a [&'a str],
     /// Lines of openssl's configuration; a certificate without any is one of the first version.
     pub extensions: &'a [&'a str],
     /// Valid from: `YYYYMMDDHHMMSSZ`.
@@ -108,7 +110,14 @@ pub struct Issue<'a> {
 
 impl Default for Issue<'_> {
     fn default() -> Self {
-        Self { subject: "test", signer: None, extensions: &[], from: "20200101000000Z", until: "20490101000000Z" }
+        Self {
+            subject: "test",
+            signer: None,
+            new_key: &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
+            extensions: &[],
+            from: "20200101000000Z",
+            until: "20490101000000Z",
+        }
     }
 }
 

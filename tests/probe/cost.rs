@@ -1,15 +1,18 @@
 //! What probing costs; printed, not asserted: `cargo test --release --test probe -- --ignored --nocapture cost`.
 
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nginx_502_exporter::inputs::probe::Ask;
 use nginx_502_exporter::inputs::probe::schedule::Options;
+use nginx_502_exporter::inputs::probe::{Ask, Target, TlsOptions, Verify};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::common::Lab;
+use crate::common::tls::Certificate;
 use crate::schedule::{Schedule, always};
-use crate::target;
+use crate::tls::serving;
+use crate::{PATIENT, prober, runtime, target};
 
 /// Two thousand peers behind 500 sockets and 500 ports. The kernel takes the connections; nobody else does any work, so
 /// that what is measured is ours.
@@ -76,6 +79,27 @@ fn cost_of_an_interval() {
             schedule.end().await;
         });
     }
+}
+
+/// A handshake with nginx, which is another process; certificate verified.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_a_handshake() {
+    const TIMES: u32 = 500;
+    let lab = Lab::new();
+    let certificate = Certificate::self_signed(&lab, "app.test");
+    let (_nginx, address) = serving(&lab, &certificate);
+    let verify = Some(Verify { trusted: certificate.certificate, depth: 1 });
+    let tls = Some(Arc::new(TlsOptions { verify, ..TlsOptions::new("app.test") }));
+    let mut prober = prober(Target { tls, ..target(&address, Ask::Nothing) }, PATIENT);
+    let spent = runtime().block_on(async {
+        let begun = cpu();
+        for _ in 0..TIMES {
+            assert_eq!(prober.probe().await.up, Ok(()));
+        }
+        cpu() - begun
+    });
+    println!("TLS: {:?} of CPU for each probe", spent / TIMES);
 }
 
 /// CPU time of this process, the kernel's part of it included.

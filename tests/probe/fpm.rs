@@ -1,14 +1,14 @@
 //! The real PHP-FPM, over a unix socket and over TCP.
 
 use nginx_502_exporter::inputs::probe::Ask;
-use nginx_502_exporter::observation::probe::{ProbePhase, ProbeReason};
+use nginx_502_exporter::observation::probe::{ProbePhase, ProbeReason, Spoken};
 use rustix::process::Signal;
 
 use crate::common::http::Address;
 use crate::common::lab::{WORKER_USER, free_port, is_root};
 use crate::common::php_fpm::PhpFpm;
 use crate::common::{Lab, http};
-use crate::{IMPATIENT, PATIENT, fastcgi, ping, probe, reason, target};
+use crate::{IMPATIENT, PATIENT, fastcgi, ping, probe, prober, reason, runtime, target};
 
 /// A pool on the unix socket, and one like it over TCP.
 fn start(lab: &Lab) -> (PhpFpm, Vec<Address>) {
@@ -51,6 +51,8 @@ fn http_spoken_to_a_pool_is_not_understood() {
         let reading = probe(target(address, crate::http()), PATIENT);
         let expected = [Some(ProbeReason::Closed), Some(ProbeReason::Reset)];
         assert!(expected.contains(&reason(&reading)), "{reading:?}");
+        let spoken = runtime().block_on(prober(target(address, crate::http()), PATIENT).identify());
+        assert_eq!(spoken, Some(Spoken::FastCgi));
     }
 }
 

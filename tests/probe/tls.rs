@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use nginx_502_exporter::inputs::probe::{Identity, Target, TlsOptions, TlsVersions, Verify};
-use nginx_502_exporter::observation::probe::{ProbePhase, ProbeReading, ProbeReason};
+use nginx_502_exporter::inputs::probe::{Ask, Identity, Target, TlsOptions, TlsVersions, Verify};
+use nginx_502_exporter::observation::probe::{ProbePhase, ProbeReading, ProbeReason, Spoken};
 
+use crate::common::faults::Step::{Close, ReadRequest, Write};
+use crate::common::faults::address::Dead;
+use crate::common::faults::{Peer, Wire};
 use crate::common::http::Address;
 use crate::common::lab::{free_port, give_to_worker};
 use crate::common::tls::{Certificate, Issue};
 use crate::common::{Lab, Nginx, NginxConfig};
-use crate::{PATIENT, http, probe, reason, target};
+use crate::{PATIENT, http, probe, prober, reason, runtime, target};
 
 const AUTHORITY: &[&str] = &["basicConstraints=critical,CA:TRUE", "keyUsage=keyCertSign"];
 
@@ -139,7 +142,10 @@ fn cases(lab: &Lab) -> Vec<Case> {
         expected,
     };
     let dated = |name: &str, from, until| {
-        issue(name, Issue { subject: "app.test", signer: Some(&root), extensions: &named, from, until })
+        issue(
+            name,
+            Issue { subject: "app.test", signer: Some(&root), extensions: &named, from, until, ..Issue::default() },
+        )
     };
     let expired = dated("expired", "20200101000000Z", "20210101000000Z");
     let future = dated("future", "20480101000000Z", "20490101000000Z");
@@ -170,7 +176,16 @@ fn cases(lab: &Lab) -> Vec<Case> {
     let old_tls = format!("server {{ LISTEN {} ssl_protocols TLSv1.2; return 200 fine; }}\n", leaf.directives());
     let identity = Identity { certificate: client.certificate.clone(), key: client.key.clone() };
 
+    let rsa = &["-newkey", "rsa:2048"][..];
+    let rsa_root = issue("rsa-root", Issue { subject: "RSA", new_key: rsa, extensions: AUTHORITY, ..Issue::default() });
+    let by_rsa = |name: &str, new_key: &[&str]| {
+        issue(name, Issue { signer: Some(&rsa_root), new_key, extensions: &named, ..Issue::default() })
+    };
+    let p384 = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"];
+
     vec![
+        case("RSA", &by_rsa("rsa", rsa), trusting(&rsa_root), None),
+        case("another curve, signed with RSA", &by_rsa("p384", p384), trusting(&rsa_root), None),
         case("not verified", &self_signed, plain(), None),
         case("expired, not verified", &expired, plain(), None),
         case("trusted", &leaf, trusting(&root), None),
@@ -280,6 +295,12 @@ fn cases(lab: &Lab) -> Vec<Case> {
         },
         Case { name: "TLS 1.2", server: old_tls.clone(), options: trusting(&root), expected: None },
         Case {
+            name: "RSA with TLS 1.2",
+            server: presents(&by_rsa("rsa-1.2", rsa)).replace("return", "ssl_protocols TLSv1.2; return"),
+            options: trusting(&rsa_root),
+            expected: None,
+        },
+        Case {
             name: "TLS 1.3 only",
             server: old_tls,
             options: TlsOptions { versions: TlsVersions { v1_2: false, v1_3: true }, ..plain() },
@@ -334,8 +355,7 @@ fn changed_and_unreadable_files_are_noticed() {
     let options =
         || TlsOptions { verify: Some(Verify { trusted: trusted.clone(), depth: 1 }), ..TlsOptions::new("app.test") };
     let target = Target { tls: Some(Arc::new(options())), ..target(&address, http()) };
-    let runtime = crate::runtime();
-    let mut prober = crate::prober(target, PATIENT);
+    let (runtime, mut prober) = (runtime(), prober(target, PATIENT));
     let mut probed = || reason(&runtime.block_on(prober.probe()));
     assert_eq!(probed(), Some(ProbeReason::SkippedUnreadable), "it does not exist");
     std::fs::copy(&other.certificate, &trusted).unwrap();
@@ -363,7 +383,8 @@ fn http2_is_negotiated_for_grpc() {
     assert_eq!(reason(&reading), Some(ProbeReason::ProtocolMismatch), "{reading:?}");
 }
 
-fn serving(lab: &Lab, certificate: &Certificate) -> (Nginx, Address) {
+/// nginx with that certificate, and where it speaks TLS.
+pub fn serving(lab: &Lab, certificate: &Certificate) -> (Nginx, Address) {
     let port = free_port();
     let http = format!("server {{ listen 127.0.0.1:{port} ssl; {} return 200 fine; }}", certificate.directives());
     (Nginx::start(lab, &NginxConfig { http, ..NginxConfig::default() }), Address::loopback(port))
@@ -371,4 +392,24 @@ fn serving(lab: &Lab, certificate: &Certificate) -> (Nginx, Address) {
 
 fn over_tls(address: &Address, options: TlsOptions) -> ProbeReading {
     probe(Target { tls: Some(Arc::new(options)), ..target(address, http()) }, PATIENT)
+}
+
+#[test]
+fn what_a_peer_really_speaks_is_found_out() {
+    let lab = Lab::new();
+    let (nginx, over_tls) = serving(&lab, &Certificate::self_signed(&lab, "app.test"));
+    let silent = Peer::tcp(Wire::Raw, [ReadRequest, Close]);
+    let hello = Peer::tcp(Wire::Raw, [ReadRequest, Write(b"\0\0\0\x04\0\0\0\0\0".to_vec())]);
+    let nobody = Dead::port();
+    for (address, expected) in [
+        (&over_tls, Some(Spoken::Tls)),
+        (&nginx.address(), Some(Spoken::Http)),
+        (&nginx.socket(), Some(Spoken::Http)),
+        (hello.address(), Some(Spoken::Http2)),
+        (silent.address(), None),
+        (nobody.address(), None),
+    ] {
+        let mut prober = prober(target(address, Ask::Nothing), PATIENT);
+        assert_eq!(runtime().block_on(prober.identify()), expected, "{address}");
+    }
 }

@@ -21,7 +21,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub(super) async fn tcp(address: SocketAddr) -> Result<Box<dyn Stream>, ProbeFailure> {
     match TcpStream::connect(address).await {
         Ok(stream) => Ok(Box::new(stream)),
-        Err(error) => Err(failure(reason(&error, false), format_args!("connect to {address}: {error}"))),
+        Err(error) => Err(failure(reason(&error, false), error)),
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn unix(rootfs: &Path, path: &Path) -> Result<Box<dyn Stream>, 
     };
     match connected {
         Ok(stream) => Ok(Box::new(stream)),
-        Err(error) => Err(failure(reason(&error, true), format_args!("connect to unix:{}: {error}", path.display()))),
+        Err(error) => Err(failure(reason(&error, true), error)),
     }
 }
 

@@ -7,8 +7,8 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::round::failure;
-use super::wire::{MAX_ANSWER, read_more, send, unexpected};
-use crate::observation::probe::{ProbeFailure, ProbeReason};
+use super::wire::{MAX_ANSWER, protocol_of, read_more, send, unexpected};
+use crate::observation::probe::{ProbeFailure, ProbeReason, Spoken};
 
 const BEGIN_REQUEST: u8 = 1;
 const END_REQUEST: u8 = 3;
@@ -21,7 +21,7 @@ const UNKNOWN_TYPE: u8 = 11;
 
 /// Asks for the management values; any answer to that will do.
 pub(super) async fn get_values(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(), ProbeFailure> {
-    send(stream, &record(GET_VALUES, 0, &pairs(&[("FCGI_MPXS_CONNS", "")]))).await;
+    send(stream, &values_question()).await;
     let mut answer = Vec::new();
     loop {
         read_more(stream, &mut answer).await?;
@@ -31,6 +31,23 @@ pub(super) async fn get_values(stream: &mut (impl AsyncRead + AsyncWrite + Unpin
             None => {}
         }
     }
+}
+
+/// What the answer to the same question is written in.
+pub(super) async fn answer_to_values(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<Spoken> {
+    send(stream, &values_question()).await;
+    let mut answer = Vec::new();
+    loop {
+        let read = read_more(stream, &mut answer).await;
+        match protocol_of(&answer) {
+            None if read.is_ok() => {}
+            spoken => return spoken,
+        }
+    }
+}
+
+fn values_question() -> Vec<u8> {
+    record(GET_VALUES, 0, &pairs(&[("FCGI_MPXS_CONNS", "")]))
 }
 
 /// Asks for FPM's ping page.

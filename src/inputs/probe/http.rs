@@ -1,10 +1,16 @@
 //! One HTTP request, where the operator named a path. Only the status line is needed, so no client is.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use super::round::failure;
 use super::wire::{read_more, send, unexpected};
 use crate::observation::probe::{ProbeFailure, ProbeReason};
+
+/// How long the rest of a refusal may take to come.
+const REST: Duration = Duration::from_millis(200);
 
 /// What servers say, with status 400, to plain HTTP on their TLS port: nginx, Apache, Go.
 const PLAIN_TO_TLS: [&str; 3] = [
@@ -68,7 +74,10 @@ fn status(answer: &[u8]) -> Status {
 
 /// Reads the rest of a refusal to see whether TLS was expected.
 async fn is_meant_for_tls(stream: &mut (impl AsyncRead + Unpin), answer: &mut Vec<u8>) -> bool {
-    while read_more(stream, answer).await.is_ok() {}
+    let rest = async { while read_more(stream, answer).await.is_ok() {} };
+    if timeout(REST, rest).await.is_err() {
+        tracing::trace!("a peer keeps the connection after its refusal");
+    }
     PLAIN_TO_TLS.iter().any(|text| memchr::memmem::find(answer, text.as_bytes()).is_some())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -32,6 +33,13 @@ impl Round {
         let done = timeout_at(self.deadline, work).await.unwrap_or_else(|_| Err(too_late(phase)))?;
         self.phases.record(phase, start.elapsed());
         Ok(done)
+    }
+
+    /// Ends a connection in good order, if the peer lets us.
+    pub(super) async fn farewell(&self, goodbye: impl Future<Output = io::Result<()>>) {
+        if !matches!(timeout_at(self.deadline, goodbye).await, Ok(Ok(()))) {
+            tracing::trace!("the peer did not wait for the end of a probe");
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::observation::probe::{ProbeKind, ProbeReading};
 /// Probes in flight at once, over all peers.
 const MAX_IN_FLIGHT: usize = 64;
 /// Distance between places in the interval.
-const APART: Duration = Duration::from_millis(100);
+const APART: Duration = Duration::from_millis(250);
 /// No peer is probed more often than this.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -143,13 +143,14 @@ async fn keep_probing<M: Fn(&PeerLabels) -> bool>(mut prober: Prober, common: Ar
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
+        let Ok(slot) = common.in_flight.acquire().await else { return };
         let reading = if (common.may_probe)(&prober.target().labels) {
-            let Ok(_slot) = common.in_flight.acquire().await else { return };
             // Boxed: thousands of waiting tasks need no room for a handshake each.
             Box::pin(prober.probe()).await
         } else {
             prober.saturated()
         };
+        drop(slot);
         if common.readings.send(reading).await.is_err() {
             return;
         }

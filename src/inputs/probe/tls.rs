@@ -15,7 +15,6 @@ pub(super) use setup::{Cache, Setup, load};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -50,26 +49,21 @@ pub(super) async fn handshake(stream: Box<dyn Stream>, options: &TlsOptions, set
     let shaken = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let presented = recorder.presented();
     let chain = presented.iter().map(|presented| presented.info.clone()).collect();
-    let mut stream = match shaken {
-        Ok(stream) => stream,
-        Err(error) => return Handshake { chain, outcome: Err(refused(&error)) },
-    };
-    let trusted = setup.trust.as_ref().map_or(Ok(()), |trust| judge::judge(&presented, trust, options));
-    let outcome = match trusted {
-        Ok(()) => Ok(stream),
-        Err(failure) => {
-            close(&mut stream).await;
-            Err(failure)
-        }
-    };
+    let outcome = shaken.map_err(|error| refused(&error)).and_then(|stream| {
+        setup.trust.as_ref().map_or(Ok(()), |trust| judge::judge(&presented, trust, options))?;
+        Ok(stream)
+    });
     Handshake { chain, outcome }
 }
 
-/// Says goodbye as TLS wants it.
-pub(super) async fn close(stream: &mut TlsStream<Box<dyn Stream>>) {
-    if let Err(error) = stream.shutdown().await {
-        tracing::trace!(%error, "the peer did not wait for the end of a probe");
-    }
+/// Whether the peer shakes hands at all, or at least refuses to in TLS.
+pub(super) async fn is_spoken(stream: Box<dyn Stream>) -> Result<bool, ProbeFailure> {
+    let setup = Setup::undemanding()?;
+    let shaken = handshake(stream, &TlsOptions::new(""), &setup).await;
+    Ok(match shaken.outcome {
+        Ok(_) => true,
+        Err(failure) => !shaken.chain.is_empty() || failure.reason == ProbeReason::TlsProtocol,
+    })
 }
 
 fn refused(error: &io::Error) -> ProbeFailure {

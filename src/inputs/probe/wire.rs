@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::connect;
 use super::round::failure;
-use crate::observation::probe::{ProbeFailure, ProbeReason};
+use crate::observation::probe::{ProbeFailure, ProbeReason, Spoken};
 
 /// No answer is read beyond this.
 pub(super) const MAX_ANSWER: usize = 16 * 1024;
@@ -54,15 +54,15 @@ pub(super) fn unexpected(answer: &[u8], expected: &str) -> ProbeFailure {
 }
 
 /// Which protocol an answer is of. Servers that get bytes they do not understand mostly say so in their own.
-pub(super) fn protocol_of(answer: &[u8]) -> Option<&'static str> {
+pub(super) fn protocol_of(answer: &[u8]) -> Option<Spoken> {
     match answer {
-        [b'H', b'T', b'T', b'P', b'/', ..] => Some("HTTP"),
+        [b'H', b'T', b'T', b'P', b'/', ..] => Some(Spoken::Http),
         // Alert or handshake record, TLS 1.x (RFC 8446, section 5.1).
-        [0x15 | 0x16, 3, 0..=4, ..] => Some("TLS"),
+        [0x15 | 0x16, 3, 0..=4, ..] => Some(Spoken::Tls),
         // SETTINGS or GOAWAY frame on stream 0 (RFC 9113, section 4.1).
-        [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => Some("HTTP/2"),
+        [0, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => Some(Spoken::Http2),
         // Version 1 and a type that an application sends (FastCGI specification, section 8).
-        [1, 3 | 6 | 7 | 10 | 11, 0, ..] => Some("FastCGI"),
+        [1, 3 | 6 | 7 | 10 | 11, 0, ..] => Some(Spoken::FastCgi),
         _ => None,
     }
 }
@@ -74,10 +74,10 @@ mod tests {
     #[test]
     fn protocols_are_known_by_their_first_bytes() {
         for (answer, expected) in [
-            (&b"HTTP/1.1 400 Bad Request\r\n"[..], Some("HTTP")),
-            (b"\x15\x03\x01\x00\x02\x02\x46", Some("TLS")),
-            (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00", Some("HTTP/2")),
-            (b"\x01\x0a\x00\x00\x00\x12\x06\x00", Some("FastCGI")),
+            (&b"HTTP/1.1 400 Bad Request\r\n"[..], Some(Spoken::Http)),
+            (b"\x15\x03\x01\x00\x02\x02\x46", Some(Spoken::Tls)),
+            (b"\x00\x00\x06\x04\x00\x00\x00\x00\x00", Some(Spoken::Http2)),
+            (b"\x01\x0a\x00\x00\x00\x12\x06\x00", Some(Spoken::FastCgi)),
             (b"SSH-2.0-OpenSSH", None),
             (b"", None),
         ] {

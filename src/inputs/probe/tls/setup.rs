@@ -31,6 +31,14 @@ pub(in crate::inputs::probe) struct Setup {
     stamps: Vec<Stamp>,
 }
 
+impl Setup {
+    /// For a handshake with anybody.
+    pub(super) fn undemanding() -> Result<Self, ProbeFailure> {
+        let config = config(&TlsOptions::new(""), None).map_err(|error| failure(ProbeReason::Other, error))?;
+        Ok(Self { config, trust: None, stamps: Vec::new() })
+    }
+}
+
 impl Debug for Setup {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
