@@ -1,5 +1,8 @@
 //! Wiring: opens what must be open, starts every part, passes on reloads, stops all of it. No part knows another.
 
+mod survey;
+mod watches;
+
 use std::io;
 use std::path::Path;
 use std::process;
@@ -100,11 +103,16 @@ async fn serve(
     let (publisher, snapshots) = watch::channel(state.snapshot(SystemTime::now()));
     let hub = tokio::spawn(state::hub::run(observations, state, publisher));
 
-    let follower = Follower::start(follow_options(&config), consumer_factory(), sink.clone())
+    let looking = config.clone();
+    let first = tokio::task::spawn_blocking(move || survey::survey(&looking)).await.unwrap_or_default();
+    let patterns = survey::patterns(&config, &first.error_logs);
+    let follower = Follower::start(follow_options(&config, patterns), consumer_factory(), sink.clone())
         .map_err(RunError::system("start following logs"))?;
     let follower = Arc::new(follower);
     let stop = CancellationToken::new();
     let process_usage = tokio::spawn(process_input::run(config.procfs.clone(), sink.clone(), stop.clone()));
+
+    let watches = watches::start(&config, first, &follower, &sink, &stop);
 
     let (reload_requests, requests) = mpsc::channel(1);
     let web_state = WebState {
@@ -127,6 +135,9 @@ async fn serve(
     let stopped = tokio::time::timeout(STOP_DEADLINE, async {
         // The logs first: what they still say has to pass the hub.
         ended(reloads, "reloading").await;
+        for watch in watches {
+            ended(watch, "a watch on pools, sockets or peers").await;
+        }
         ended(tokio::task::spawn_blocking(move || Arc::into_inner(follower).map(Follower::stop)), "following logs")
             .await;
         ended(process_usage, "reading the own process").await;
@@ -157,9 +168,9 @@ async fn bind(config: &Config) -> Result<Vec<TcpListener>, RunError> {
     Ok(listeners)
 }
 
-fn follow_options(config: &Config) -> FollowOptions {
+fn follow_options(config: &Config, patterns: Vec<String>) -> FollowOptions {
     FollowOptions {
-        patterns: config.error_logs.clone(),
+        patterns,
         rootfs: (config.rootfs != Path::new("/")).then(|| config.rootfs.clone()),
         from_start: config.from_start,
         position_file: config.position_file.clone(),

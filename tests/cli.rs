@@ -106,7 +106,9 @@ fn every_mistake_in_flags_environment_and_file_is_reported_at_once() {
                 "NGINX_502_EXPORTER_NGINX_ERROR_LOG[1]: not an absolute path; begin it with `/`",
                 "NGINX_502_EXPORTER_LOG_POLL_INTERVAL: not a duration; write it like 500ms, 10s or 1h30m",
                 &format!("{path}:2:19: web.telemetry_path: does not begin with `/`; write /metrics, for example"),
-                &format!("{path}:3:1: logs: unknown key; known here: nginx, fpm, socket, probe, log, web, path, limits"),
+                &format!(
+                    "{path}:3:1: logs: unknown key; known here: nginx, fpm, socket, probe, log, web, path, limits"
+                ),
             ],
         );
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::config::{Config, Place};
 use crate::discovery::fpm::{self, Installation, Pool};
 use crate::discovery::nginx::{self, Disk};
-use crate::inputs::fpm::memory::Workers;
 use crate::inputs::fpm::Target as PoolTarget;
+use crate::inputs::fpm::memory::Workers;
 use crate::inputs::probe::{Address, Ask, Identity, Resolver, Target as ProbeTarget, TlsOptions, TlsVersions, Verify};
 use crate::inputs::socket::queue::Target as Listener;
 use crate::observation::nginx::{Destination, Host, Loaded, NginxConfig, Pass, PassTarget, Peer, Target, Tls};
@@ -41,11 +41,8 @@ pub(super) struct Survey {
 /// Looks at everything. A host without nginx or FPM gives an empty survey, not an error.
 pub(super) fn survey(config: &Config) -> Survey {
     let mut survey = Survey::default();
-    let sources = fpm::Sources {
-        procfs: config.procfs.clone(),
-        rootfs: config.rootfs.clone(),
-        conf: config.fpm_confs.clone(),
-    };
+    let sources =
+        fpm::Sources { procfs: config.procfs.clone(), rootfs: config.rootfs.clone(), conf: config.fpm_confs.clone() };
     let pools = fpm::discover(&sources);
     survey.problems.extend(pools.problems.iter().map(ToString::to_string));
     let pings = survey.pools(&pools);
@@ -215,12 +212,10 @@ fn probe(
         }
     };
     let speaks = |protocol| target.protocols.contains(&protocol);
-    let tls = pass.and_then(|pass| pass.tls.as_ref()).map(|tls| tls_options(tls, &target.name, speaks(Protocol::Grpcs)));
-    let ask = if speaks(Protocol::FastCgi) {
-        Ask::FastCgi { ping: pings.get(&labels.peer).cloned() }
-    } else {
-        Ask::Nothing
-    };
+    let tls =
+        pass.and_then(|pass| pass.tls.as_ref()).map(|tls| tls_options(tls, &target.name, speaks(Protocol::Grpcs)));
+    let ask =
+        if speaks(Protocol::FastCgi) { Ask::FastCgi { ping: pings.get(&labels.peer).cloned() } } else { Ask::Nothing };
     ProbeTarget { labels, address, tls: tls.map(Arc::new), ask }
 }
 
@@ -234,10 +229,9 @@ fn tls_options(tls: &Tls, host: &str, http2: bool) -> TlsOptions {
     let name = tls.name.as_ref().map(|name| &*name.value).filter(|name| !name.contains('$')).unwrap_or(host);
     let path = |path: &PathBuf| (!path.to_string_lossy().contains('$')).then(|| path.clone());
     let trusted = tls.trusted_certificate.as_ref().and_then(|setting| path(&setting.value));
-    let verify = trusted.filter(|_| tls.verify.value).map(|trusted| Verify {
-        trusted,
-        depth: usize::try_from(tls.verify_depth.value).unwrap_or(usize::MAX),
-    });
+    let verify = trusted
+        .filter(|_| tls.verify.value)
+        .map(|trusted| Verify { trusted, depth: usize::try_from(tls.verify_depth.value).unwrap_or(usize::MAX) });
     let identity = || {
         let certificate = path(&tls.certificate.as_ref()?.value)?;
         Some(Identity { certificate, key: path(&tls.certificate_key.as_ref()?.value)? })

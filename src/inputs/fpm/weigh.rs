@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::memory::{Held, Workers, read, recommended};
+use crate::discovery::fpm::Processes;
 use crate::inputs::{Closed, Sink};
 use crate::observation::{Observation, PoolMemory};
 
@@ -56,7 +57,7 @@ async fn weigh_again(
 /// Without the host's available memory, the sizes are told all the same, and no recommendation.
 fn weigh(procfs: &Path, pools: &[Weighed]) -> Vec<PoolMemory> {
     let workers: Vec<Workers> = pools.iter().map(|pool| pool.workers.clone()).collect();
-    let measured = read(procfs, &workers);
+    let measured = read(procfs, &Processes::read(procfs), &workers);
     let limit = |label: &Arc<str>| pools.iter().find(|pool| pool.workers.pool == *label)?.max_children.map(u64::from);
     let held: Vec<Held> = measured
         .iter()

@@ -31,16 +31,14 @@ impl Saturation {
     #[must_use]
     pub fn is_saturated(&self, peer: &str, max_children: Option<u32>) -> bool {
         let by_peer = self.by_peer.read().unwrap_or_else(PoisonError::into_inner);
-        by_peer.get(peer).is_some_and(|load| {
-            load.waiting > 0 || max_children.is_some_and(|limit| load.busy >= u64::from(limit))
-        })
+        by_peer
+            .get(peer)
+            .is_some_and(|load| load.waiting > 0 || max_children.is_some_and(|limit| load.busy >= u64::from(limit)))
     }
 
     fn update(&self, reading: &SocketReading) {
-        let load = |state: &ListenerState| Load {
-            busy: state.busy(),
-            waiting: state.queue.map_or(0, |queue| queue.waiting),
-        };
+        let load =
+            |state: &ListenerState| Load { busy: state.busy(), waiting: state.queue.map_or(0, |queue| queue.waiting) };
         let now = reading.listeners.iter();
         let now = now.filter_map(|(key, state)| Some((key.to_string(), load(state.as_ref().ok()?)))).collect();
         *self.by_peer.write().unwrap_or_else(PoisonError::into_inner) = now;
