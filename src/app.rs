@@ -97,6 +97,7 @@ async fn serve(
 ) -> Result<(), RunError> {
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
+    let hangup = on(SignalKind::hangup())?;
     let listeners = bind(&config).await?;
     let (sink, observations) = Sink::channel();
     let state = State::new(Limits { label_sets_per_family: config.series_per_family });
@@ -122,7 +123,7 @@ async fn serve(
     };
     let web = tokio::spawn(web::serve(listeners, web::router(web_state), stop.clone()));
     let reloader = Reloader { started_with: config, source, follower: Arc::clone(&follower), sink, apply_level };
-    let reloads = tokio::spawn(reloader.run(on(SignalKind::hangup())?, requests, stop.clone()));
+    let reloads = tokio::spawn(reloader.run(hangup, requests, stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = process::id(), "started");
 
     let died = tokio::select! {
