@@ -44,7 +44,7 @@ impl PhpFpm {
             Command::new(executable()).arg("--nodaemonize").arg("--fpm-config").arg(file),
             &folder.join("fpm-output.log"),
         );
-        process.wait_until_ready(lab, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        process.wait_until_ready(lab, |_| std::os::unix::net::UnixStream::connect(&socket).is_ok());
         Self { process, socket, documents, log }
     }
 
@@ -75,7 +75,11 @@ impl PhpFpm {
     }
 }
 
-fn executable() -> PathBuf {
+/// The installed PHP-FPM.
+///
+/// # Panics
+/// When there is none.
+pub fn executable() -> PathBuf {
     find(|file| {
         file.strip_prefix("php-fpm").is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))
     })
