@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test check bench fuzz
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
@@ -11,7 +11,7 @@ demo: ## breaks a real nginx in nine ways and shows each in Prometheus; stays up
 	@cargo run --locked --quiet --example demo -- $(if $(ONCE),--once)
 
 test: ## everything that must hold: checks, tests against the real programs, the demo
-	@scripts/install-deps.sh
+	@scripts/install-deps.sh test
 	@$(MAKE) --no-print-directory check
 	cargo test --locked
 	@$(MAKE) --no-print-directory demo ONCE=1
@@ -20,9 +20,11 @@ check: ## format, lints, documentation, dependencies; runs no test
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet
-	@if cargo deny --version >/dev/null 2>&1 && [ -f deny.toml ]; then cargo deny --locked check; \
-	  else echo 'cargo-deny is not installed: dependencies not checked'; fi
+	cargo deny --locked check bans licenses sources
 
 bench: ## speed against mtail, memory, delay
 	@scripts/install-deps.sh bench
 	cargo bench --locked
+
+fuzz: ## every fuzz target for FUZZ_SECONDS (60); needs nightly Rust and cargo-fuzz
+	@scripts/fuzz.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what tests and demo need beside Rust: Debian packages and Rust's own tools. With `bench`, what the benchmark
-# needs too. Does nothing where all of it is there. No service is left running or enabled.
+# Installs what the demo needs beside Rust: Debian packages. With `test`, Rust's own tools too; with `bench`, what the
+# benchmark needs. Does nothing where all of it is there. No service is left running or enabled.
 set -eu
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
@@ -66,7 +66,12 @@ if [ -n "$missing" ]; then
     fi
 fi
 
+[ "${1-}" = test ] || exit 0
 for component in rustfmt clippy; do
     case $component in rustfmt) tool=fmt ;; *) tool=$component ;; esac
     cargo $tool --version >/dev/null 2>&1 || rustup component add --quiet $component
 done
+if ! cargo deny --version >/dev/null 2>&1; then
+    echo "Building cargo-deny: once, some minutes"
+    cargo install --quiet --locked cargo-deny@0.20.2
+fi

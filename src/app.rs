@@ -63,6 +63,7 @@ pub fn run(
     source: Source,
     apply_level: impl Fn(tracing::Level) + Send + Sync + 'static,
 ) -> Result<(), RunError> {
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(RUNTIME_THREADS)
         .enable_all()
@@ -72,6 +73,18 @@ pub fn run(
     // A thread that hangs in a dead file system must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
+}
+
+/// Every followed log and every connection takes a descriptor; the soft limit is often low for the sake of `select(2)`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::debug!(%error, "the limit on open files stays where it is");
+    }
 }
 
 async fn serve(

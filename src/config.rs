@@ -30,7 +30,6 @@ pub use given::Given;
 pub use listen::ListenAddress;
 pub use merge::Effective;
 pub use parse::LogFormat;
-pub(crate) use problem::one_line;
 pub use problem::{Place, Position, Problem, Problems};
 pub use source::Source;
 

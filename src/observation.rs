@@ -10,7 +10,7 @@ pub mod fpm;
 mod names;
 
 pub use delta::{FileDelta, LogDelta, PeerLabels, SeriesDelta};
-pub use entry::{CivilTime, Entry, Fields, Verdict};
+pub use entry::{CivilTime, Entry, Fields, PhpKinds, Verdict};
 pub use names::{Kind, Level, LocalClass, Phase, PhpKind, Protocol, Source, UpstreamClass};
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("observation", &[]),
-    ("config", &[]),
+    ("config", &["text"]),
     ("discovery", &["observation", "config"]),
     ("inputs", &["observation", "config", "discovery"]),
     ("state", &["observation"]),

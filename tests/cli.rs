@@ -83,7 +83,7 @@ fn wrong_usage_is_one_line_and_exit_code_2() {
             &["replay", "--format=xml", "a"],
             "invalid value 'xml' for '--format <FORMAT>'; [possible values: text, json, ndjson]",
         ),
-        (&["a\nb\u{1b}[2J"], "unrecognized subcommand 'a; b\\u{1b}[2J'"),
+        (&["a\nb\u{1b}[2J"], "unrecognized subcommand 'a; b\\x1b[2J'"),
     ] {
         refused(arguments, &[], &[&format!("nginx-502-exporter: {line}; see --help")]);
     }

@@ -6,10 +6,8 @@
     clippy::string_slice,
     reason = "a test fails by panicking"
 )]
-#![allow(clippy::disallowed_methods, reason = "tests start promtool and Prometheus")]
 
-#[path = "exposition/prometheus.rs"]
-mod prometheus;
+mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,6 +21,9 @@ use axum::http::HeaderValue;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::middleware::{map_request, map_response};
 use axum::response::Response;
+use common::http::Address;
+use common::prometheus::promtool_check;
+use common::{Lab, Prometheus};
 use nginx_502_exporter::metrics::catalogue::{FAMILIES, Family, Kind, Values};
 use nginx_502_exporter::metrics::{Format, Renderer};
 use nginx_502_exporter::observation::{Health, LogDelta, Observation, SeriesDelta};
@@ -31,7 +32,6 @@ use nginx_502_exporter::state::{
     State, UpstreamClass,
 };
 use nginx_502_exporter::web::{self, WebState};
-use prometheus::{Prometheus, promtool_check};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -305,14 +305,18 @@ fn a_real_prometheus_scrapes_both_formats_and_answers_queries() {
     let stop = CancellationToken::new();
     let targets = [("openmetrics", as_it_asks), ("text", text_only)].map(|(job, router)| {
         let listener = runtime.block_on(web::bind("127.0.0.1", 0)).unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
         runtime.spawn(web::serve(vec![listener], router, stop.clone()));
         (job, address)
     });
 
-    let prometheus = Prometheus::start(&targets);
-    for (job, _) in targets {
-        let query = |selector: &str| prometheus.value_once_there(&selector.replace("JOB", &format!("job=\"{job}\"")));
+    let lab = Lab::new();
+    let prometheus = Prometheus::start(&lab, &targets.each_ref().map(|(job, address)| (*job, address)));
+    for (job, _) in &targets {
+        let query = |selector: &str| {
+            let query = selector.replace("JOB", &format!("job=\"{job}\""));
+            lab.wait_for_some(&query, Duration::from_secs(60), || prometheus.value(&query))
+        };
         assert_eq!(query("up{JOB} == 1"), 1.0);
         assert_eq!(query("nginx_upstream_failures_total{JOB,class=\"connect_refused\"}"), 9.0);
         assert_eq!(query("count(nginx_upstream_failures_total{JOB})"), UpstreamClass::COUNT as f64);

@@ -1,13 +1,15 @@
 //! Every directive, pool setting and kernel parameter that the guide names exists: asked of the real programs.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
 use nginx_502_exporter::diagnosis::guide::{Guide, guide};
 use nginx_502_exporter::observation::{
-    Entry, Fields, Level, LocalClass, PhpKind, Protocol, Source, UpstreamClass, Verdict,
+    Entry, Fields, Level, LocalClass, PhpKind, PhpKinds, Protocol, Source, UpstreamClass, Verdict,
 };
 
 /// Messages that lead the guide into its side branches.
@@ -48,6 +50,7 @@ fn guides(protocol: Option<Protocol>) -> Vec<Guide> {
                         phase: None,
                         protocol,
                         errno,
+                        php: PhpKinds::default(),
                         message: message.as_bytes(),
                         fields: Fields { upstream: peer.map(str::as_bytes), ..Fields::default() },
                     };
@@ -122,7 +125,7 @@ fn nginx_says(directory: &Path, context: &str, directive: &str) -> String {
     };
     let file = directory.join("nginx.conf");
     std::fs::write(&file, body).unwrap();
-    let output = Command::new("nginx")
+    let output = Command::new(common::process::program("nginx", "nginx"))
         .args(["-t", "-e", "stderr", "-g", "pid nginx.pid;", "-p"])
         .arg(directory)
         .arg("-c")
@@ -132,10 +135,6 @@ fn nginx_says(directory: &Path, context: &str, directive: &str) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn is_installed(program: &str) -> bool {
-    Command::new(program).arg("-v").output().is_ok()
-}
-
 fn exists_in(directory: &Path, context: &str, name: &str) -> bool {
     let said = nginx_says(directory, context, name);
     !said.contains("unknown directive") && !said.contains("directive is not allowed here")
@@ -143,10 +142,6 @@ fn exists_in(directory: &Path, context: &str, name: &str) -> bool {
 
 #[test]
 fn every_directive_named_exists_where_the_protocol_is_configured() {
-    if !is_installed("nginx") {
-        eprintln!("SKIPPED: nginx is not installed");
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let elsewhere: BTreeSet<&str> = OF_OTHER_PROGRAMS.iter().chain(OF_PHP).chain(PARAMETERS).copied().collect();
     let of_fpm: BTreeSet<&str> = OF_FPM.iter().map(|(name, _)| *name).collect();
@@ -185,10 +180,6 @@ fn every_directive_named_exists_where_the_protocol_is_configured() {
 
 #[test]
 fn every_line_the_guide_suggests_is_accepted() {
-    if !is_installed("nginx") {
-        eprintln!("SKIPPED: nginx is not installed");
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     for (context, line) in LINES {
         let said = nginx_says(directory.path(), context, line);
@@ -198,10 +189,6 @@ fn every_line_the_guide_suggests_is_accepted() {
 
 #[test]
 fn the_larger_header_buffer_is_a_configuration_nginx_accepts() {
-    if !is_installed("nginx") {
-        eprintln!("SKIPPED: nginx is not installed");
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     for &protocol in Protocol::ALL.iter().filter(|&&protocol| protocol != Protocol::Stream) {
         let entry = Entry {
@@ -212,6 +199,7 @@ fn the_larger_header_buffer_is_a_configuration_nginx_accepts() {
             phase: None,
             protocol: Some(protocol),
             errno: None,
+            php: PhpKinds::default(),
             message: b"upstream sent too big header",
             fields: Fields::default(),
         };
@@ -224,10 +212,6 @@ fn the_larger_header_buffer_is_a_configuration_nginx_accepts() {
 
 #[test]
 fn every_pool_setting_named_is_one_of_fpm() {
-    if !is_installed("php-fpm8.2") {
-        eprintln!("SKIPPED: php-fpm8.2 is not installed");
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let settings: String = OF_FPM.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
     let log = directory.path().join("fpm.log");
@@ -241,7 +225,7 @@ fn every_pool_setting_named_is_one_of_fpm() {
     );
     let file = directory.path().join("fpm.conf");
     std::fs::write(&file, configuration).unwrap();
-    let output = Command::new("php-fpm8.2").arg("-t").arg("-y").arg(&file).output().unwrap();
+    let output = Command::new(common::php_fpm::executable()).arg("-t").arg("-y").arg(&file).output().unwrap();
     let said =
         String::from_utf8_lossy(&output.stderr).into_owned() + &std::fs::read_to_string(&log).unwrap_or_default();
     assert!(output.status.success() && said.contains("test is successful"), "{said}");

@@ -47,7 +47,7 @@ impl Stage {
         let php_fpm = PhpFpm::start(&lab, "pm.max_children = 1\nlisten.backlog = 1");
         let nginx = Nginx::start(&lab, &configuration(&lab, &application, &php_fpm, &dns));
         let exporter = Exporter::following(&lab, &nginx.error_log());
-        let prometheus = Prometheus::start(&lab, &[exporter.address()]);
+        let prometheus = Prometheus::start(&lab, &[("nginx", exporter.address())]);
         Self { prometheus, exporter, nginx, php_fpm, application: Some(application), _dns: dns, _lab: lab }
     }
 

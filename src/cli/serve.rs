@@ -3,7 +3,8 @@
 use super::args::ServeArgs;
 use super::{Exit, NAME, assets, complain, logging};
 use crate::app;
-use crate::config::{Config, Place, one_line};
+use crate::config::{Config, Place};
+use crate::text::Safe;
 
 /// Loads the configuration; checks it, or runs with it.
 pub(super) fn run(args: ServeArgs) -> Exit {
@@ -45,8 +46,7 @@ fn summary(config: &Config) -> String {
             Place::Default => "default".to_owned(),
         };
         let line = format!("  {} = {} ({said_by})", effective.setting.name, effective.values.join(", "));
-        summary.push_str(&one_line(&line));
-        summary.push('\n');
+        summary.push_str(&format!("{}\n", Safe::new(&line)));
     }
     summary
 }

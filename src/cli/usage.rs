@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 
 use super::{Exit, NAME, complain};
-use crate::config::one_line;
+use crate::text::Safe;
 
 /// Prints a request for help, or a mistake.
 pub(super) fn answer(error: &clap::Error) -> Exit {
@@ -30,5 +30,5 @@ fn summary(rendered: &str) -> String {
         }
         summary.push_str(line);
     }
-    one_line(&summary)
+    Safe::new(&summary).to_string()
 }

@@ -1,5 +1,6 @@
 //! Mistakes: where, in what, what is wrong and what to do. None repeats a value: it may be a secret.
 
+use crate::text::Safe;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -53,7 +54,7 @@ impl fmt::Display for Problem {
             line.push_str(": ");
         }
         line.push_str(&self.what);
-        f.write_str(&one_line(&line))
+        Safe::new(&line).fmt(f)
     }
 }
 
@@ -79,17 +80,4 @@ impl fmt::Display for Problems {
             more => write!(f, "\nand {more} more"),
         }
     }
-}
-
-/// `text` with everything escaped that could end the line or steer a terminal.
-#[must_use]
-pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '"' | '\'' | '\\' => line.push(character),
-            other => line.extend(other.escape_debug()),
-        }
-    }
-    line
 }

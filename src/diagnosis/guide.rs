@@ -5,6 +5,7 @@
 //! are those of `ngx_http_upstream_next` and `ngx_http_upstream_finalize_request`. Texts hold values of the entry
 //! unescaped: show them through [`crate::text::Safe`]. Commands hold only values that a shell takes literally.
 
+mod address;
 mod client;
 mod confirm;
 mod connect;
@@ -13,6 +14,7 @@ mod errno;
 mod exchange;
 mod local;
 mod php;
+mod response;
 mod subject;
 mod tls;
 
@@ -74,9 +76,9 @@ fn upstream(class: UpstreamClass, subject: &Subject<'_>) -> Guide {
         UpstreamClass::ConnectReset => connect::reset,
         UpstreamClass::ConnectFailed => connect::failed,
         UpstreamClass::NoLiveUpstreams => connect::no_live_upstreams,
-        UpstreamClass::DnsNotResolved => connect::dns_not_resolved,
-        UpstreamClass::DnsNoResolver => connect::dns_no_resolver,
-        UpstreamClass::UpstreamAddressInvalid => connect::address_invalid,
+        UpstreamClass::DnsNotResolved => address::dns_not_resolved,
+        UpstreamClass::DnsNoResolver => address::dns_no_resolver,
+        UpstreamClass::UpstreamAddressInvalid => address::address_invalid,
         UpstreamClass::TlsHandshakeFailed => tls::handshake_failed,
         UpstreamClass::TlsHandshakeTimeout => tls::handshake_timeout,
         UpstreamClass::TlsVerifyFailed => tls::verify_failed,
@@ -89,12 +91,12 @@ fn upstream(class: UpstreamClass, subject: &Subject<'_>) -> Guide {
         UpstreamClass::ClosedInBody => exchange::closed_in_body,
         UpstreamClass::ResetBeforeHeader => exchange::reset_before_header,
         UpstreamClass::ResetInBody => exchange::reset_in_body,
-        UpstreamClass::HeaderTooBig => exchange::header_too_big,
-        UpstreamClass::HeaderInvalid => exchange::header_invalid,
-        UpstreamClass::ResponseInvalid => exchange::response_invalid,
-        UpstreamClass::StreamRefused => exchange::stream_refused,
-        UpstreamClass::AuthUnexpected => exchange::auth_unexpected,
-        UpstreamClass::Other => exchange::other,
+        UpstreamClass::HeaderTooBig => response::header_too_big,
+        UpstreamClass::HeaderInvalid => response::header_invalid,
+        UpstreamClass::ResponseInvalid => response::response_invalid,
+        UpstreamClass::StreamRefused => response::stream_refused,
+        UpstreamClass::AuthUnexpected => response::auth_unexpected,
+        UpstreamClass::Other => response::other,
     };
     about(subject)
 }

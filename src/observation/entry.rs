@@ -19,6 +19,8 @@ pub struct Entry<'a> {
     pub protocol: Option<Protocol>,
     /// The error number as logged: Linux's, or that of the system nginx ran on.
     pub errno: Option<u16>,
+    /// The PHP messages it carries.
+    pub php: PhpKinds,
     /// The text before the fields, without time, level and process.
     pub message: &'a [u8],
     /// The named fields after the message.
@@ -109,5 +111,34 @@ impl std::fmt::Display for CivilTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { year, month, day, hour, minute, second } = self;
         write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    }
+}
+
+/// How many PHP messages of each kind an entry carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PhpKinds([u16; PhpKind::COUNT]);
+
+impl PhpKinds {
+    /// The kinds with their counts, most telling first, those that do not occur left out.
+    pub fn iter(&self) -> impl Iterator<Item = (PhpKind, u16)> {
+        PhpKind::ALL.iter().copied().zip(self.0).filter(|(_, count)| *count > 0)
+    }
+
+    /// The most telling kind, if there is any message.
+    #[must_use]
+    pub fn worst(&self) -> Option<PhpKind> {
+        self.iter().next().map(|(kind, _)| kind)
+    }
+}
+
+impl FromIterator<PhpKind> for PhpKinds {
+    fn from_iter<I: IntoIterator<Item = PhpKind>>(kinds: I) -> Self {
+        let mut counts = Self::default();
+        for kind in kinds {
+            if let Some(count) = counts.0.get_mut(kind.index()) {
+                *count = count.saturating_add(1);
+            }
+        }
+        counts
     }
 }

@@ -1,5 +1,6 @@
 //! The exporter itself: the built binary.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,13 +23,18 @@ impl Exporter {
     /// # Panics
     /// When it does not start.
     pub fn start<A: AsRef<OsStr>>(lab: &Lab, arguments: impl IntoIterator<Item = A>) -> Self {
+        Self::start_as(lab, &binary(), arguments)
+    }
+
+    /// The same through a program that becomes the exporter.
+    pub fn start_as<A: AsRef<OsStr>>(lab: &Lab, program: &Path, arguments: impl IntoIterator<Item = A>) -> Self {
         let address = Address::loopback(free_port());
         let mut process = Process::start(
             "nginx-502-exporter",
-            Command::new(binary()).args(["--web.listen-address", &address.to_string()]).args(arguments),
+            Command::new(program).args(["--web.listen-address", &address.to_string()]).args(arguments),
             &lab.path("exporter.log"),
         );
-        process.wait_until_ready(lab, || http::get(&address, "/metrics").is_ok_and(|answer| answer.status == 200));
+        process.wait_until_ready(lab, |_| http::get(&address, "/metrics").is_ok_and(|answer| answer.status == 200));
         Self { process, address }
     }
 
@@ -52,7 +58,20 @@ impl Exporter {
 
     /// The value of one series, written as in the exposition: `name` or `name{label="value"}`.
     pub fn value(&self, series: &str) -> Option<f64> {
-        self.metrics().text().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+        self.series().remove(series)
+    }
+
+    /// The series of one family.
+    pub fn family(&self, name: &str) -> BTreeMap<String, f64> {
+        let mut series = self.series();
+        series.retain(|series, _| series.split('{').next() == Some(name));
+        series
+    }
+
+    fn series(&self) -> BTreeMap<String, f64> {
+        let metrics = self.metrics().text();
+        let samples = metrics.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+        samples.filter_map(|(series, value)| Some((series.to_owned(), value.parse().ok()?))).collect()
     }
 }
 

@@ -155,7 +155,7 @@ pub struct Response {
     pub status: u16,
     /// Status line and header, as received.
     pub head: String,
-    /// The body, chunks not undone.
+    /// The body, as far as it came; its chunks are undone.
     pub body: Vec<u8>,
 }
 
@@ -171,7 +171,13 @@ impl Response {
         let (head, body) = split.map_or((&bytes[..], &b""[..]), |at| (&bytes[..at], &bytes[at + 4..]));
         let head = String::from_utf8_lossy(head).into_owned();
         match head.split(' ').nth(1).and_then(|status| status.parse().ok()) {
-            Some(status) => Ok(Self { status, body: body.to_vec(), head }),
+            Some(status) => {
+                let mut response = Self { status, body: body.to_vec(), head };
+                if response.header("Transfer-Encoding") == Some("chunked") {
+                    response.body = without_chunks(&response.body);
+                }
+                Ok(response)
+            }
             None => Err(ended.err().unwrap_or_else(|| io::Error::other(format!("no HTTP answer: {head:?}")))),
         }
     }
@@ -188,6 +194,21 @@ impl Response {
             key.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     }
+}
+
+/// The content of a chunked body (RFC 9112, section 7.1), up to its end or its first mistake.
+fn without_chunks(mut body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    while let Some(line) = body.windows(2).position(|window| window == b"\r\n") {
+        let size = std::str::from_utf8(&body[..line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let Some(chunk) = size.and_then(|size| body.get(line + 2..line + 2 + size)).filter(|chunk| !chunk.is_empty())
+        else {
+            break;
+        };
+        content.extend_from_slice(chunk);
+        body = body.get(line + 2 + chunk.len() + 2..).unwrap_or_default();
+    }
+    content
 }
 
 /// `GET target`, for the usual case.

@@ -70,14 +70,16 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx and waits until it listens.
+    /// Starts nginx and waits until it listens and takes signals, which it does once it has a worker.
     ///
     /// # Panics
     /// When it is not installed or does not start.
     pub fn start(lab: &Lab, config: &NginxConfig) -> Self {
         let mut nginx = Self::spawn(lab, config);
         let socket = nginx.socket();
-        nginx.process.wait_until_ready(lab, || http::Connection::open(&socket).is_ok());
+        nginx
+            .process
+            .wait_until_ready(lab, |process| !process.children().is_empty() && http::Connection::open(&socket).is_ok());
         nginx
     }
 

@@ -55,7 +55,7 @@ impl PhpFpm {
             Command::new(executable()).arg("--nodaemonize").arg("--fpm-config").arg(file),
             &folder.join("fpm-output.log"),
         );
-        process.wait_until_ready(lab, || Connection::open(&address).is_ok());
+        process.wait_until_ready(lab, |_| Connection::open(&address).is_ok());
         Self { process, address, documents, log }
     }
 
@@ -87,10 +87,10 @@ impl PhpFpm {
     }
 }
 
-/// The installed program.
+/// The installed PHP-FPM.
 ///
 /// # Panics
-/// When PHP-FPM is not installed.
+/// When there is none.
 pub fn executable() -> PathBuf {
     find(|file| {
         file.strip_prefix("php-fpm").is_some_and(|version| version.chars().all(|c| c == '.' || c.is_ascii_digit()))

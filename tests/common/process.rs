@@ -65,13 +65,13 @@ impl Process {
     ///
     /// # Panics
     /// When the program ends before, or the deadline passes; with the logs.
-    pub fn wait_until_ready(&mut self, lab: &Lab, mut ready: impl FnMut() -> bool) {
+    pub fn wait_until_ready(&mut self, lab: &Lab, mut ready: impl FnMut(&Self) -> bool) {
         let name = self.name.clone();
         lab.wait_for(&format!("{name} to be ready"), START_DEADLINE, || {
             if let Some(status) = self.exit_status() {
                 panic!("{name} ended at its start: {status}{}", lab.log_tails());
             }
-            ready()
+            ready(self)
         });
     }
 

@@ -1,8 +1,8 @@
-//! The real Prometheus.
+//! The real Prometheus and its promtool.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use super::http::{self, Address};
 use super::lab::{Lab, free_port};
@@ -26,17 +26,17 @@ pub struct Sample {
 }
 
 impl Prometheus {
-    /// Starts it with one job, `exporter`, and waits until it answers.
+    /// Starts it with a job of that name for every address, and waits until it answers.
     ///
     /// # Panics
     /// When it is not installed or does not start.
-    pub fn start(lab: &Lab, targets: &[&Address]) -> Self {
+    pub fn start(lab: &Lab, jobs: &[(&str, &Address)]) -> Self {
         let folder = lab.subfolder("prometheus");
-        let targets = targets.iter().map(|target| format!("'{target}'")).collect::<Vec<_>>().join(", ");
-        let config = format!(
-            "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n- job_name: exporter\n  \
-             static_configs: [{{targets: [{targets}]}}]\n"
-        );
+        let jobs: String = jobs
+            .iter()
+            .map(|(job, address)| format!("- {{job_name: {job}, static_configs: [{{targets: ['{address}']}}]}}\n"))
+            .collect();
+        let config = format!("global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n{jobs}");
         let file = lab.write("prometheus/prometheus.yml", config);
         let address = Address::loopback(free_port());
         let mut process = Process::start(
@@ -47,7 +47,7 @@ impl Prometheus {
                 .arg(format!("--web.listen-address={address}")),
             &folder.join("prometheus.log"),
         );
-        process.wait_until_ready(lab, || http::get(&address, "/-/ready").is_ok_and(|answer| answer.status == 200));
+        process.wait_until_ready(lab, |_| http::get(&address, "/-/ready").is_ok_and(|answer| answer.status == 200));
         Self { process, address }
     }
 
@@ -63,7 +63,7 @@ impl Prometheus {
     pub fn query(&self, expression: &str) -> Vec<Sample> {
         let target = format!("/api/v1/query?query={}", percent_encoded(expression));
         let answer = http::get(&self.address, &target).unwrap_or_else(|error| panic!("Prometheus: {error}"));
-        let json: serde_json::Value = serde_json::from_str(dechunked(&answer.text()).as_str())
+        let json: serde_json::Value = serde_json::from_slice(&answer.body)
             .unwrap_or_else(|error| panic!("{expression}: {error}: {}", answer.text()));
         let series = json["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {json}"));
         series.iter().map(sample).collect()
@@ -86,16 +86,23 @@ fn sample(series: &serde_json::Value) -> Sample {
 }
 
 fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        let _never_fails = write!(encoded, "%{byte:02X}");
-        encoded
-    })
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// Prometheus answers long results in chunks; JSON has no line that is only a hexadecimal number.
-fn dechunked(body: &str) -> String {
-    if body.starts_with('{') {
-        return body.to_owned();
-    }
-    body.split("\r\n").skip(1).step_by(2).collect()
+/// What `promtool check metrics` says about an exposition; `Err` when it refuses it.
+///
+/// # Panics
+/// When promtool is not installed.
+pub fn promtool_check(exposition: &str) -> Result<String, String> {
+    let mut promtool = Command::new(program("promtool", "prometheus"))
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool starts");
+    promtool.stdin.take().expect("piped").write_all(exposition.as_bytes()).expect("promtool reads");
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() { Ok(said) } else { Err(said) }
 }

@@ -2,88 +2,17 @@
 
 use std::any::Any;
 use std::io::{Read, Write};
-use std::time::Duration;
 
-use nginx_502_exporter::inputs::log::nginx_error::{entries, peer_address};
-use nginx_502_exporter::observation::{Entry, LocalClass, Phase, Protocol, UpstreamClass, Verdict};
+use nginx_502_exporter::inputs::log::nginx_error::peer_address;
+use nginx_502_exporter::observation::{Entry, LocalClass, Phase, UpstreamClass, Verdict};
 
 use crate::common::faults::address::Dead;
-use crate::common::faults::{Peer, Step, Wire};
+use crate::common::faults::{Peer, Step};
 use crate::common::http::{Address, Connection, Request};
-use crate::common::lab::{Lab, free_port};
+use crate::common::lab::free_port;
 use crate::common::nginx::{Nginx, NginxConfig, Served};
-
-/// How long nginx may take to have logged a request that the client has the answer of.
-const LOGGED: Duration = Duration::from_secs(10);
-
-/// How nginx is told to speak to the upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
-    /// `proxy_pass http://`.
-    Http,
-    /// `proxy_pass https://`.
-    Https,
-    /// `fastcgi_pass`.
-    FastCgi,
-    /// `uwsgi_pass`.
-    Uwsgi,
-    /// `uwsgi_pass suwsgi://`.
-    Suwsgi,
-    /// `scgi_pass`.
-    Scgi,
-    /// `grpc_pass grpc://`.
-    Grpc,
-    /// `grpc_pass grpcs://`.
-    Grpcs,
-    /// `memcached_pass`.
-    Memcached,
-    /// `proxy_pass` in `stream {}`.
-    Stream,
-}
-
-impl Pass {
-    fn directive(self, address: &Address) -> String {
-        let colon = if matches!(address, Address::Unix(_)) { ":" } else { "" };
-        match self {
-            Self::Http => format!("proxy_pass http://{address}{colon};"),
-            Self::Https => format!("proxy_pass https://{address}{colon};"),
-            Self::FastCgi => format!("fastcgi_pass {address}; fastcgi_param REQUEST_METHOD $request_method;"),
-            Self::Uwsgi => format!("uwsgi_pass {address}; uwsgi_param REQUEST_METHOD $request_method;"),
-            Self::Suwsgi => format!("uwsgi_pass suwsgi://{address}; uwsgi_param REQUEST_METHOD $request_method;"),
-            Self::Scgi => format!("scgi_pass {address}; scgi_param REQUEST_METHOD $request_method;"),
-            Self::Grpc => format!("grpc_pass grpc://{address};"),
-            Self::Grpcs => format!("grpc_pass grpcs://{address};"),
-            Self::Memcached => format!("set $memcached_key $uri; memcached_pass {address};"),
-            Self::Stream => format!("proxy_pass {address};"),
-        }
-    }
-
-    fn wire(self) -> Wire {
-        match self {
-            Self::Http => Wire::Http,
-            Self::Https | Self::Suwsgi | Self::Grpcs | Self::Memcached | Self::Stream => Wire::Raw,
-            Self::FastCgi => Wire::FastCgi,
-            Self::Uwsgi => Wire::Uwsgi,
-            Self::Scgi => Wire::Scgi,
-            Self::Grpc => Wire::Http2,
-        }
-    }
-
-    fn protocol(self) -> Protocol {
-        match self {
-            Self::Http => Protocol::Http,
-            Self::Https => Protocol::Https,
-            Self::FastCgi => Protocol::FastCgi,
-            Self::Uwsgi => Protocol::Uwsgi,
-            Self::Suwsgi => Protocol::Suwsgi,
-            Self::Scgi => Protocol::Scgi,
-            Self::Grpc => Protocol::Grpc,
-            Self::Grpcs => Protocol::Grpcs,
-            Self::Memcached => Protocol::Memcached,
-            Self::Stream => Protocol::Stream,
-        }
-    }
-}
+use crate::pass::Pass;
+use crate::run::counts;
 
 /// An entry that must stand in the error log.
 #[derive(Debug, Clone)]
@@ -92,7 +21,6 @@ struct Expected {
     says: &'static str,
     verdict: Verdict,
     phase: Option<Phase>,
-    protocol: Option<Protocol>,
     /// Whether nginx had a peer (or at least a group) to name.
     names_peer: bool,
 }
@@ -194,7 +122,7 @@ impl Case {
         self
     }
 
-    /// The status the client gets; 0 stands for none, in `stream {}`.
+    /// The status in the access log, which is the client's too, but for `stream {}`.
     pub fn answers(mut self, status: u16) -> Self {
         self.status = status;
         self
@@ -217,8 +145,7 @@ impl Case {
 
     /// The next entry nginx writes.
     pub fn logs(mut self, says: &'static str, verdict: Verdict, phase: Option<Phase>, names_peer: bool) -> Self {
-        let protocol = names_peer.then(|| self.pass.protocol());
-        self.expected.push(Expected { says, verdict, phase, protocol, names_peer });
+        self.expected.push(Expected { says, verdict, phase, names_peer });
         self
     }
 
@@ -227,7 +154,19 @@ impl Case {
         self.expected.iter().map(|expected| expected.verdict)
     }
 
-    fn uri(&self) -> String {
+    /// Adds what the case needs to nginx's configuration.
+    pub fn configure(&self, config: &mut NginxConfig) {
+        let Self { name, directives, outside, beside, port, .. } = self;
+        if self.pass == Pass::Stream {
+            config.stream += &format!("  {outside}\n  server {{ listen 127.0.0.1:{port}; {directives} }}\n");
+        } else {
+            config.http += &format!("  {outside}\n");
+            config.server += &format!("    location = /{name} {{ {directives} }}\n    {beside}\n");
+        }
+    }
+
+    /// Its `uri` in the access log.
+    pub fn uri(&self) -> String {
         match self.pass {
             Pass::Stream => format!("stream:{}", self.port),
             _ => format!("/{}", self.name),
@@ -235,14 +174,15 @@ impl Case {
     }
 
     /// The part of an entry's text that says it belongs to this case.
-    fn mark(&self) -> Vec<u8> {
+    pub fn mark(&self) -> Vec<u8> {
         match self.pass {
             Pass::Stream => format!(", server: 127.0.0.1:{}", self.port).into_bytes(),
             _ => format!(" /{} HTTP/", self.name).into_bytes(),
         }
     }
 
-    fn send(&self, nginx: &Nginx) -> Option<u16> {
+    /// Sends its request and gives the status that came back, if one did.
+    pub fn send(&self, nginx: &Nginx) -> Option<u16> {
         if self.pass == Pass::Stream {
             let mut connection = Connection::open(&Address::loopback(self.port)).expect("nginx listens");
             connection.write_all(b"hello\n").expect("nginx reads");
@@ -255,7 +195,7 @@ impl Case {
     }
 
     /// What is wrong with what nginx wrote and we understood; nothing, if all is well.
-    fn problems(&self, answered: Option<u16>, served: &Served, entries: &[(Entry<'_>, &[u8])]) -> Vec<String> {
+    pub fn problems(&self, answered: Option<u16>, served: &Served, entries: &[(Entry<'_>, &[u8])]) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |holds: bool, problem: String| {
             if !holds {
@@ -281,58 +221,11 @@ impl Case {
                 let peers = Some(&served.upstream_addr).filter(|peers| !peers.is_empty()).or(self.address.as_ref());
                 let known = peers.is_some_and(|peers| peers.split([',', ' ']).any(|known| known == peer));
                 check(known, format!("peer {peer:?}, not of {peers:?}"));
-                check(entry.protocol == expected.protocol, format!("protocol {:?}", entry.protocol));
+                check(entry.protocol == Some(self.pass.protocol()), format!("protocol {:?}", entry.protocol));
             } else {
                 check(entry.fields.upstream.is_none(), format!("a peer: {:?}", entry.fields.upstream));
             }
         }
         problems
     }
-}
-
-/// The entries that count.
-pub fn counted(log: &[u8]) -> Vec<Entry<'_>> {
-    entries(log).into_iter().map(|(entry, _)| entry).filter(counts).collect()
-}
-
-fn counts(entry: &Entry<'_>) -> bool {
-    !matches!(entry.verdict, Verdict::Client | Verdict::Other)
-}
-
-/// Puts all cases into one nginx, sends their requests one after another and compares.
-///
-/// # Panics
-/// When any case does not come out as expected; all of them are listed, with nginx's lines.
-pub fn run(lab: &Lab, http: &str, cases: &[Case]) {
-    let mut config = NginxConfig { http: format!("  client_max_body_size 32m;\n{http}\n"), ..NginxConfig::default() };
-    for Case { name, pass, directives, outside, beside, port, .. } in cases {
-        if *pass == Pass::Stream {
-            config.stream += &format!("  {outside}\n  server {{ listen 127.0.0.1:{port}; {directives} }}\n");
-        } else {
-            config.http += &format!("  {outside}\n");
-            config.server += &format!("    location = /{name} {{ {directives} }}\n    {beside}\n");
-        }
-    }
-    let nginx = Nginx::start(lab, &config);
-    let answers: Vec<Option<u16>> = cases.iter().map(|case| case.send(&nginx)).collect();
-    lab.wait_for("every request in the access log", LOGGED, || {
-        let served = nginx.served();
-        cases.iter().all(|case| served.iter().any(|served| served.uri == case.uri()))
-    });
-    let (log, served) = (nginx.errors(), nginx.served());
-    let entries = entries(&log);
-    let mut failures = String::new();
-    for (case, answered) in cases.iter().zip(answers) {
-        let mark = case.mark();
-        let own: Vec<(Entry<'_>, &[u8])> =
-            entries.iter().filter(|(_, bytes)| memchr::memmem::find(bytes, &mark).is_some()).copied().collect();
-        let served = served.iter().find(|served| served.uri == case.uri()).expect("waited for");
-        let lines = own.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect::<String>();
-        println!("{}: {answered:?}, {served:?}\n{lines}", case.name);
-        let problems = case.problems(answered, served, &own);
-        if !problems.is_empty() {
-            failures += &format!("{}: {}\n  {}\n{lines}\n", case.name, case.directives, problems.join("\n  "));
-        }
-    }
-    assert!(failures.is_empty(), "\n{failures}");
 }

@@ -5,17 +5,20 @@ use nginx_502_exporter::observation::UpstreamClass::{
     ClosedBeforeHeader, ClosedInBody, ConnectRefused, ConnectSocketMissing, HeaderInvalid, HeaderTooBig,
     ReadHeaderTimeout, ResetBeforeHeader, ResponseInvalid,
 };
+use nginx_502_exporter::observation::{PhpKind, Verdict};
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::Lab;
 use crate::common::faults::Step::{Close, Hang, ReadRequest, Reset, Write};
 use crate::common::faults::address::Dead;
-use crate::common::faults::fastcgi::{END_REQUEST, STDOUT, answer, record, record_with};
+use crate::common::faults::fastcgi::{END_REQUEST, STDERR, STDOUT, answer, record, record_with};
+use crate::pass::Pass;
+use crate::run::run;
 
 #[test]
 fn failures_of_fastcgi_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {
@@ -64,6 +67,13 @@ pub fn cases(lab: &Lab) -> Vec<Case> {
         peer("fcgi-http", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), Close)
             .fails("upstream sent unsupported FastCGI protocol version: 72", HeaderInvalid, ReadingHeader)
             .answers(502),
+        peer(
+            "fcgi-stderr",
+            [record(STDERR, b"raw \0 and \"quoted\", client: nobody"), answer(b"fine")].concat(),
+            Close,
+        )
+        .logs("FastCGI sent in stderr", Verdict::Php(PhpKind::Application), Some(ReadingHeader), true)
+        .answers(200),
         // Nothing is wrong: nothing may count.
         peer("fcgi-fine", answer(b"fine"), Close).answers(200),
     ]

@@ -6,13 +6,15 @@ use nginx_502_exporter::observation::UpstreamClass::{
     StreamRefused,
 };
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::Lab;
 use crate::common::faults::Step::{Close, Hang, ReadRequest, Reset, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::http2::{
     DATA, END_HEADERS, GOAWAY, HEADERS, RST_STREAM, frame, literal, ok_header, preface,
 };
+use crate::pass::Pass;
+use crate::run::run;
 
 /// Error code INTERNAL_ERROR (RFC 9113, section 7).
 const INTERNAL_ERROR: [u8; 4] = [0, 0, 0, 2];
@@ -20,7 +22,7 @@ const INTERNAL_ERROR: [u8; 4] = [0, 0, 0, 2];
 #[test]
 fn failures_of_grpc_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(_: &Lab) -> Vec<Case> {
@@ -68,16 +70,8 @@ pub fn cases(_: &Lab) -> Vec<Case> {
             ReadingHeader,
         ),
         // The header is there, the answer is not. Unbuffered as gRPC is, nginx still says it reads the header.
-        peer(
-            "grpc-cut-body",
-            vec![
-                ReadRequest,
-                Write([ok_header(), frame(DATA, 0, 1, b"four")].concat()),
-                Write(frame(RST_STREAM, 0, 1, &INTERNAL_ERROR)),
-                Hang,
-            ],
-        )
-        .fails("upstream rejected request with error 2", StreamRefused, ReadingHeader)
-        .answers(200),
+        sends("grpc-cut-body", &[ok_header(), frame(DATA, 0, 1, b"four"), frame(RST_STREAM, 0, 1, &INTERNAL_ERROR)])
+            .fails("upstream rejected request with error 2", StreamRefused, ReadingHeader)
+            .answers(200),
     ]
 }

@@ -10,17 +10,19 @@ use nginx_502_exporter::observation::Phase::{Connecting, ReadingBody};
 use nginx_502_exporter::observation::UpstreamClass::ConnectRefused;
 use nginx_502_exporter::observation::Verdict;
 
-use crate::case::{Case, Pass, counted, run};
+use crate::case::Case;
 use crate::common::faults::Step::{Close, Hang, ReadRequest, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::{HTTP_OK, Peer, Wire};
 use crate::common::http::{Connection, Request};
 use crate::common::{Lab, Nginx, NginxConfig};
+use crate::pass::Pass;
+use crate::run::{counted, run};
 
 #[test]
 fn failures_of_nginx_itself_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {
@@ -34,7 +36,7 @@ pub fn cases(lab: &Lab) -> Vec<Case> {
         static_file("limit-second", "limit_req zone=slow;").fails_locally("limiting requests", RateLimited),
         fine("limit-delayed-first")
             .with("limit_req zone=quick burst=5;")
-            .with_outside("limit_req_zone $server_name zone=quick:32k rate=2r/s;"),
+            .with_outside("limit_req_zone $server_name zone=quick:32k rate=30r/m;"),
         fine("limit-delayed").with("limit_req zone=quick burst=5;").fails_locally("delaying request", RateLimited),
         // The location asks itself, and so is served twice at a time.
         static_file("limit-connections", &format!("limit_conn all 1; proxy_pass http://unix:{};", own_socket(lab)))

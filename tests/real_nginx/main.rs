@@ -13,12 +13,15 @@
 mod common;
 
 mod case;
+mod counters;
 mod fastcgi;
 mod grpc;
 mod host;
 mod local;
+mod pass;
 mod php;
 mod proxy;
+mod run;
 mod stream;
 mod tls;
 mod uwsgi_scgi;
@@ -27,24 +30,19 @@ use std::collections::BTreeSet;
 
 use nginx_502_exporter::observation::Verdict;
 
+use case::Case;
+use common::Lab;
+
 #[test]
 fn the_tables_hold_at_least_thirty_distinct_classes() {
-    let lab = common::Lab::new();
-    let tables = [
-        proxy::cases(&lab),
-        tls::cases(&lab),
-        fastcgi::cases(&lab),
-        uwsgi_scgi::cases(&lab),
-        grpc::cases(&lab),
-        stream::cases(&lab),
-        local::cases(&lab),
-    ];
-    let classes: BTreeSet<&str> = tables
-        .iter()
-        .flatten()
-        .flat_map(|case| case.verdicts())
-        .filter(|verdict| matches!(verdict, Verdict::Upstream(_) | Verdict::Local(_)))
-        .filter_map(|verdict| verdict.class())
-        .collect();
+    let tables: [fn(&Lab) -> Vec<Case>; 7] =
+        [proxy::cases, tls::cases, fastcgi::cases, uwsgi_scgi::cases, grpc::cases, stream::cases, local::cases];
+    let mut classes = BTreeSet::new();
+    for table in tables {
+        let cases = table(&Lab::new());
+        let verdicts = cases.iter().flat_map(Case::verdicts);
+        let classed = verdicts.filter(|verdict| matches!(verdict, Verdict::Upstream(_) | Verdict::Local(_)));
+        classes.extend(classed.filter_map(Verdict::class));
+    }
     assert!(classes.len() >= 30, "{}: {classes:?}", classes.len());
 }

@@ -8,8 +8,10 @@ use nginx_502_exporter::observation::PhpKind::{
 use nginx_502_exporter::observation::UpstreamClass::ResetBeforeHeader;
 use nginx_502_exporter::observation::Verdict;
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::{Lab, PhpFpm};
+use crate::pass::Pass;
+use crate::run::run;
 
 /// What a hostile visitor may get an application to log: it looks like the end of nginx's entry.
 const FORGED_END: &str = r#"x" while reading response header from upstream, client: 203.0.113.9, server: evil, request: "GET /evil HTTP/1.1", upstream: "fastcgi://203.0.113.9:9", host: "evil""#;
@@ -71,5 +73,5 @@ fn messages_of_php_are_told_apart() {
             .answers(502),
         php("php-fine", "echo 'fine';").answers(200),
     ];
-    run(&lab, "", &cases);
+    run(&lab, &cases);
 }

@@ -11,12 +11,14 @@ use nginx_502_exporter::observation::UpstreamClass::{
 };
 use nginx_502_exporter::observation::Verdict;
 
-use crate::case::{Case, Pass, counted, run};
-use crate::common::faults::Step::{Close, Hang, ReadRequest, RefuseData, Reset, Write};
+use crate::case::Case;
+use crate::common::faults::Step::{AwaitRequest, Close, Hang, ReadRequest, RefuseData, Reset, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::dns::{DnsServer, Reply};
-use crate::common::faults::{HTTP_OK, Peer, Wire};
+use crate::common::faults::{HTTP_OK, Peer, Step, Wire};
 use crate::common::{Lab, Nginx, NginxConfig};
+use crate::pass::Pass;
+use crate::run::{counted, run};
 
 /// A header that announces ten bytes, and four of them.
 const CUT_BODY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour";
@@ -27,7 +29,7 @@ const READ_TIMEOUT: &str = "proxy_read_timeout 200ms;";
 #[test]
 fn failures_of_http_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 #[test]
@@ -46,7 +48,10 @@ fn an_entry_that_nginx_cut_short_keeps_its_class() {
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {
-    [connecting(lab), choosing_a_peer(), sending(lab), reading()].into_iter().flatten().collect()
+    [connecting(lab), choosing_a_peer(), sending(lab), reading_the_header(), reading_the_body(lab)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn dead(name: &str, dead: Dead) -> Case {
@@ -91,11 +96,10 @@ fn choosing_a_peer() -> Vec<Case> {
     );
     let resolving = |name: &str, reply: Reply| {
         let server = DnsServer::start(reply);
-        let directives = format!(
-            "set $backend backend.test; resolver {} ipv6=off; resolver_timeout 200ms; proxy_pass http://$backend;",
-            server.address()
-        );
-        Case::location(Pass::Http, name, directives).holding(server).answers(502)
+        let resolver = format!("resolver {} ipv6=off;", server.address());
+        Case::location(Pass::Http, name, format!("{resolver} set $backend backend.test; proxy_pass http://$backend;"))
+            .holding(server)
+            .answers(502)
     };
     vec![
         Case::location(Pass::Http, "dying", "proxy_pass http://dying;")
@@ -121,7 +125,7 @@ fn choosing_a_peer() -> Vec<Case> {
             DnsNotResolved,
             Some(Resolving),
         ),
-        resolving("dns-silent", Reply::Silence).fails_without_peer(
+        resolving("dns-silent", Reply::Silence).with("resolver_timeout 200ms;").fails_without_peer(
             "could not be resolved (110:",
             DnsNotResolved,
             Some(Resolving),
@@ -173,20 +177,26 @@ fn choosing_a_peer() -> Vec<Case> {
 fn sending(lab: &Lab) -> Vec<Case> {
     let post = |name: &str, script: Vec<_>| {
         Case::against(Pass::Http, name, Peer::unix(lab, &format!("{name}.sock"), Wire::Http, script))
-            .with("client_body_buffer_size 2m; proxy_send_timeout 200ms;")
+            .with("client_body_buffer_size 2m;")
             .posting(1_500_000)
     };
     vec![
-        post("never-reads", vec![Hang]).fails("upstream timed out (110", SendTimeout, Sending).answers(504),
+        post("never-reads", vec![Hang])
+            .with("proxy_send_timeout 200ms;")
+            .fails("upstream timed out (110", SendTimeout, Sending)
+            .answers(504),
         post("reads-no-more", vec![ReadRequest, RefuseData, Hang])
             .fails("failed (32:", SendFailed, Sending)
             .answers(502),
     ]
 }
 
-fn reading() -> Vec<Case> {
+fn says(bytes: &[u8]) -> Step {
+    Write(bytes.to_vec())
+}
+
+fn reading_the_header() -> Vec<Case> {
     let peer = |name: &str, script: Vec<_>| Case::peer(Pass::Http, name, script);
-    let says = |bytes: &[u8]| Write(bytes.to_vec());
     let big = [b"HTTP/1.1 200 OK\r\nX-Big: ", &[b'x'; 8192][..], b"\r\n\r\n"].concat();
     vec![
         peer("closes", vec![ReadRequest, Close])
@@ -216,12 +226,21 @@ fn reading() -> Vec<Case> {
         peer("not-http", vec![ReadRequest, says(b"SSH-2.0-OpenSSH_9.2\r\n")])
             .fails("upstream sent no valid HTTP/1.0 header", HeaderInvalid, ReadingHeader)
             .answers(9),
+    ]
+}
+
+fn reading_the_body(lab: &Lab) -> Vec<Case> {
+    let peer = |name: &str, script: Vec<_>| Case::peer(Pass::Http, name, script);
+    // On a unix socket, so that nginx reads what was sent before the reset.
+    let resetting = |name: &str, answer: &[u8]| {
+        let script = vec![AwaitRequest, says(answer), Reset];
+        Case::against(Pass::Http, name, Peer::unix(lab, &format!("{name}.sock"), Wire::Http, script))
+    };
+    vec![
         peer("closes-in-body", vec![ReadRequest, says(CUT_BODY), Close])
             .fails("upstream prematurely closed connection", ClosedInBody, ReadingBody)
             .answers(200),
-        peer("resets-in-body", vec![ReadRequest, says(CUT_BODY), Reset])
-            .fails("readv() failed (104", ResetInBody, ReadingBody)
-            .answers(200),
+        resetting("resets-in-body", CUT_BODY).fails("readv() failed (104", ResetInBody, ReadingBody).answers(200),
         peer("stalls-in-body", vec![ReadRequest, says(CUT_BODY), Hang])
             .with(READ_TIMEOUT)
             .fails("upstream timed out (110", ReadBodyTimeout, ReadingBody)
@@ -233,7 +252,7 @@ fn reading() -> Vec<Case> {
         .fails("upstream sent invalid chunked response", ResponseInvalid, ReadingBody)
         .answers(200),
         // How WebSockets end: nobody's request fails by it.
-        peer("resets-websocket", vec![ReadRequest, says(UPGRADED), Reset])
+        resetting("resets-websocket", UPGRADED)
             .with("proxy_http_version 1.1; proxy_set_header Upgrade websocket; proxy_set_header Connection upgrade;")
             .sending("Upgrade", "websocket")
             .answers(101),

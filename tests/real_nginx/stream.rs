@@ -2,20 +2,22 @@
 
 use nginx_502_exporter::observation::Phase::{Connecting, Handshaking, Proxying, Resolving};
 use nginx_502_exporter::observation::UpstreamClass::{
-    ConnectRefused, ConnectSocketMissing, ConnectTimeout, DnsNotResolved, NoLiveUpstreams, ResetInBody,
-    TlsHandshakeFailed,
+    ConnectBacklogFull, ConnectPermissionDenied, ConnectRefused, ConnectSocketMissing, ConnectTimeout, DnsNotResolved,
+    NoLiveUpstreams, ResetInBody, TlsHandshakeFailed,
 };
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::Lab;
-use crate::common::faults::Step::{ReadRequest, Reset, Write};
+use crate::common::faults::Step::{Hang, ReadRequest, Reset, Write};
 use crate::common::faults::address::Dead;
 use crate::common::faults::dns::{DnsServer, Reply};
+use crate::pass::Pass;
+use crate::run::run;
 
 #[test]
 fn failures_of_stream_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {
@@ -44,6 +46,14 @@ pub fn cases(lab: &Lab) -> Vec<Case> {
         Case::peer(Pass::Stream, "stream-plain", [ReadRequest, Write(b"220 ready\r\n".to_vec())])
             .with("proxy_ssl on;")
             .fails("SSL_do_handshake() failed (SSL:", TlsHandshakeFailed, Handshaking)
+            .answers(502),
+        // A session that has nothing more to say is no failure, and information only.
+        Case::peer(Pass::Stream, "stream-idle", [ReadRequest, Hang]).with("proxy_timeout 200ms;").answers(200),
+        Case::dead(Pass::Stream, "stream-full", Dead::full_socket(lab))
+            .fails("failed (11:", ConnectBacklogFull, Connecting)
+            .answers(502),
+        Case::dead(Pass::Stream, "stream-forbidden", Dead::forbidden_socket(lab))
+            .fails("failed (13:", ConnectPermissionDenied, Connecting)
             .answers(502),
         Case::peer(Pass::Stream, "stream-resets", [ReadRequest, Reset])
             .fails("recv() failed (104", ResetInBody, Proxying)

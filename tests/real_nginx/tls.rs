@@ -6,17 +6,19 @@ use nginx_502_exporter::observation::UpstreamClass::{
     TlsHandshakeFailed, TlsHandshakeTimeout, TlsNameMismatch, TlsVerifyFailed,
 };
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::Lab;
 use crate::common::faults::Step::{Close, Hang, ReadRequest, Reset, Write};
 use crate::common::http::Address;
 use crate::common::lab::free_port;
 use crate::common::tls::Certificate;
+use crate::pass::Pass;
+use crate::run::run;
 
 #[test]
 fn failures_of_tls_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {

@@ -6,15 +6,17 @@ use nginx_502_exporter::observation::UpstreamClass::{
     ReadHeaderTimeout, ResetBeforeHeader,
 };
 
-use crate::case::{Case, Pass, run};
+use crate::case::Case;
 use crate::common::Lab;
 use crate::common::faults::Step::{Close, Hang, ReadRequest, Reset, Write};
 use crate::common::faults::address::Dead;
+use crate::pass::Pass;
+use crate::run::run;
 
 #[test]
 fn failures_of_uwsgi_and_scgi_upstreams_are_classified() {
     let lab = Lab::new();
-    run(&lab, "", &cases(&lab));
+    run(&lab, &cases(&lab));
 }
 
 pub fn cases(lab: &Lab) -> Vec<Case> {

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use super::Style;
 use crate::diagnosis::guide::{self, Guide};
-use crate::inputs::log::nginx_error::{peer_address, php_kinds};
-use crate::observation::{Entry, Level, Phase, PhpKind, Protocol, Verdict};
+use crate::inputs::log::nginx_error::peer_address;
+use crate::observation::{Entry, Level, Phase, Protocol, Verdict};
 use crate::text::Safe;
 
 /// Where lines are broken.
@@ -123,17 +123,10 @@ impl<'w, W: Write> Page<'w, W> {
 
     /// How many PHP messages of which kind, where there are several.
     fn php_messages(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        let mut counts = [0_u32; PhpKind::COUNT];
-        for kind in php_kinds(entry) {
-            if let Some(count) = counts.get_mut(kind.index()) {
-                *count += 1;
-            }
-        }
-        if counts.iter().sum::<u32>() < 2 {
+        if entry.php.iter().map(|(_, count)| u32::from(count)).sum::<u32>() < 2 {
             return Ok(());
         }
-        let counted = PhpKind::ALL.iter().zip(counts).filter(|(_, count)| *count > 0);
-        let list = counted.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
+        let list = entry.php.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
         self.text("messages", &list.join(", "))
     }
 

@@ -2,7 +2,7 @@ use std::io::{self, Read};
 
 use super::page::Page;
 use super::{Outcome, Style, run};
-use crate::observation::{CivilTime, Entry, Fields, Level, Phase, Protocol, Source, UpstreamClass, Verdict};
+use crate::observation::{CivilTime, Entry, Fields, Level, Phase, PhpKinds, Protocol, Source, UpstreamClass, Verdict};
 
 fn refused() -> Entry<'static> {
     Entry {
@@ -13,6 +13,7 @@ fn refused() -> Entry<'static> {
         phase: Some(Phase::Connecting),
         protocol: Some(Protocol::Http),
         errno: Some(111),
+        php: PhpKinds::default(),
         message: b"connect() failed (111: Connection refused)",
         fields: Fields {
             client: Some(b"127.0.0.1"),

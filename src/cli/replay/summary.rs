@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use super::input::Input;
-use crate::inputs::log::nginx_error::{Piece, peer_address, php_kinds};
+use crate::inputs::log::nginx_error::{Piece, peer_address};
 use crate::observation::{CivilTime, Entry, Kind, Level, Verdict};
 
 /// Rows kept apart; what goes beyond them is counted under [`OTHER`].
@@ -76,13 +76,17 @@ struct Seen {
 }
 
 impl Seen {
-    fn at(&mut self, time: Option<CivilTime>) {
-        self.count += 1;
+    fn add(&mut self, time: Option<CivilTime>, count: u64) {
+        self.count += count;
         widen(&mut self.first, &mut self.last, time);
     }
 }
 
 fn widen(first: &mut Option<CivilTime>, last: &mut Option<CivilTime>, time: Option<CivilTime>) {
+    // Outages fill seconds with entries.
+    if *last == time {
+        return;
+    }
     let Some(time) = time else { return };
     if first.is_none_or(|first| time < first) {
         *first = Some(time);
@@ -148,13 +152,13 @@ impl Summary {
         widen(&mut self.totals.first, &mut self.totals.last, entry.time);
         let address = || entry.fields.upstream.map(peer_address).unwrap_or_default();
         match entry.verdict {
-            Verdict::Upstream(class) => self.row(Kind::Upstream, class.name(), &address(), entry.time),
-            Verdict::Local(class) => self.row(Kind::Local, class.name(), b"", entry.time),
-            Verdict::PeerDisabled => self.row(Kind::Other, "peer_disabled", &address(), entry.time),
+            Verdict::Upstream(class) => self.row(Kind::Upstream, class.name(), &address(), entry.time, 1),
+            Verdict::Local(class) => self.row(Kind::Local, class.name(), b"", entry.time, 1),
+            Verdict::PeerDisabled => self.row(Kind::Other, "peer_disabled", &address(), entry.time, 1),
             Verdict::Php(_) => {
                 let peer = address();
-                for kind in php_kinds(entry) {
-                    self.row(Kind::Php, kind.name(), &peer, entry.time);
+                for (kind, count) in entry.php.iter() {
+                    self.row(Kind::Php, kind.name(), &peer, entry.time, count.into());
                 }
             }
             Verdict::Client | Verdict::Other => {}
@@ -162,13 +166,13 @@ impl Summary {
     }
 
     #[inline]
-    fn row(&mut self, kind: Kind, class: &'static str, name: &[u8], time: Option<CivilTime>) {
+    fn row(&mut self, kind: Kind, class: &'static str, name: &[u8], time: Option<CivilTime>, count: u64) {
         if let Some(seen) = self.rows.get_mut(&RowRef { kind, class, name }) {
-            seen.at(time);
+            seen.add(time, count);
             return;
         }
         let name = if self.rows.len() < ROWS { name } else { OTHER.as_bytes() };
-        self.rows.entry(RowKey { kind, class, name: name.into() }).or_default().at(time);
+        self.rows.entry(RowKey { kind, class, name: name.into() }).or_default().add(time, count);
     }
 
     /// The rows, most frequent first within their kind.

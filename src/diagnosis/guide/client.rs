@@ -52,7 +52,7 @@ pub(super) fn gone_or_refused(subject: &Subject<'_>) -> Guide {
     if subject.says("prematurely closed connection") {
         let upstream = subject.target;
         return Guide {
-            confirm: vec!["look for status 499 and a high $request_time in the access log".to_owned()],
+            confirm: vec!["grep '\" 499 ' /var/log/nginx/access.log | tail".to_owned()],
             ..Guide::harmless(
                 format!(
                     "The client closed its connection before the answer was there, and nginx dropped the request to \
@@ -84,6 +84,9 @@ pub(super) fn no_failure(subject: &Subject<'_>) -> Guide {
          failure, if any, has an entry of its own; this one is about the file and counts as no upstream failure."
     } else if subject.has_upstream() {
         "nginx reports something beside a request to an upstream. It is no failed attempt and counts as none."
+    } else if subject.says("DNS error") {
+        "The DNS server answered a question of nginx with an error. A request that needed the answer has an entry of its \
+         own, and that one is counted."
     } else {
         "An entry of nginx that is about no upstream and none of the failures that lead to 502, 503 or 504."
     };

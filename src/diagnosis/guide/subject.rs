@@ -92,11 +92,6 @@ impl<'a> Subject<'a> {
         self.entry.fields.upstream.is_some()
     }
 
-    /// The part of a request that the upstream was asked for, where it was not the whole.
-    pub(super) fn subrequest(&self) -> Option<String> {
-        self.entry.fields.subrequest.map(|uri| String::from_utf8_lossy(uri).into_owned())
-    }
-
     pub(super) fn is_fastcgi(&self) -> bool {
         self.entry.protocol == Some(Protocol::FastCgi)
     }
@@ -135,14 +130,18 @@ impl<'a> Subject<'a> {
         } else {
             format!("or the answer of another server of the group, where {next} passed the request on")
         };
-        Some(match self.subrequest() {
-            Some(uri) => format!("{retried}; this was the subrequest {uri}: behind auth_request its failure is a 500"),
+        Some(match self.subrequest_caveat() {
+            Some(part) => format!("{part}; {retried}"),
             None => retried,
         })
     }
 
     /// The same where nginx does not try another server unless told to.
     pub(super) fn subrequest_caveat(&self) -> Option<String> {
-        self.subrequest().map(|uri| format!("this was the subrequest {uri}: behind auth_request its failure is a 500"))
+        let uri = String::from_utf8_lossy(self.entry.fields.subrequest?);
+        Some(format!(
+            "that is the answer to the subrequest {uri}: behind auth_request the client gets 500, in a page put together by \
+             SSI an error in that place"
+        ))
     }
 }

@@ -1,6 +1,8 @@
 use super::{ClientSaw, Guide, guide};
 use crate::diagnosis::Cause;
-use crate::observation::{Entry, Fields, Level, LocalClass, Phase, PhpKind, Protocol, Source, UpstreamClass, Verdict};
+use crate::observation::{
+    Entry, Fields, Level, LocalClass, Phase, PhpKind, PhpKinds, Protocol, Source, UpstreamClass, Verdict,
+};
 
 fn entry(verdict: Verdict, protocol: Option<Protocol>) -> Entry<'static> {
     Entry {
@@ -11,6 +13,7 @@ fn entry(verdict: Verdict, protocol: Option<Protocol>) -> Entry<'static> {
         phase: None,
         protocol,
         errno: None,
+        php: PhpKinds::default(),
         message: b"upstream timed out (110: Connection timed out)",
         fields: Fields { upstream: Some(b"x"), ..Fields::default() },
     }
@@ -180,5 +183,9 @@ fn a_peer_from_a_forged_line_never_reaches_a_command() {
 fn a_failed_subrequest_says_what_auth_request_makes_of_it() {
     let mut entry = entry(Verdict::Upstream(UpstreamClass::ConnectRefused), Some(Protocol::Http));
     entry.fields.subrequest = Some(b"/auth");
-    assert!(guide(&entry, None).caveat.is_some_and(|caveat| caveat.contains("/auth") && caveat.contains("500")));
+    assert!(
+        guide(&entry, None)
+            .caveat
+            .is_some_and(|caveat| caveat.contains("/auth: behind auth_request the client gets 500"))
+    );
 }

@@ -12,7 +12,8 @@
 //!
 //! What cannot be known is not claimed: what copytruncate cuts off between our last read and the truncation leaves no
 //! trace; a file truncated and filled again beyond our place is noticed unless the 1,024 bytes before that place are
-//! the same again.
+//! the same again. A glob that also matches the copies copytruncate makes counts them: they are other files. Positions
+//! are saved once per second and at the end: after a crash, up to a second is read again.
 //!
 //! One thread follows all files. inotify tells it when to look; once per [`FollowOptions::poll_interval`] it looks
 //! everywhere regardless, which is all there is on network file systems or where inotify is refused.
@@ -26,9 +27,6 @@ mod position;
 mod siblings;
 mod watch;
 mod worker;
-
-#[cfg(test)]
-mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ pub use scan::{Piece, Scanner};
 pub use tally::Tally;
 
 use super::More;
-use crate::observation::{Entry, Fields, PhpKind, Source, Verdict};
+use crate::observation::{Entry, Fields, PhpKinds, Source, Verdict};
 
 /// Understands one whole entry: a line with its continuation lines, prefix of a log transport included.
 #[must_use]
@@ -33,11 +33,6 @@ pub fn parse(entry: &[u8]) -> Entry<'_> {
         split::Step::Entry { located, .. } => read::read(entry, located),
         split::Step::Foreign { .. } | split::Step::Wait => foreign(entry),
     }
-}
-
-/// Every PHP message of an entry that carries some, in order.
-pub fn php_kinds<'a>(entry: &Entry<'a>) -> impl Iterator<Item = PhpKind> + use<'a> {
-    entry.message.strip_prefix(php::OPENER).map(php::kinds).into_iter().flatten()
 }
 
 /// The entries and foreign lines of a whole text, in order, each with its bytes.
@@ -62,6 +57,7 @@ pub fn foreign(line: &[u8]) -> Entry<'_> {
         phase: None,
         protocol: None,
         errno: None,
+        php: PhpKinds::default(),
         message: line.trim_ascii_end(),
         fields: Fields::default(),
     }

@@ -25,6 +25,8 @@ const DEADLINE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 pub enum Step {
     /// Reads until the request is complete in the peer's protocol.
     ReadRequest,
+    /// Waits until the request begins to arrive, and reads nothing of it.
+    AwaitRequest,
     /// Sends these bytes.
     Write(Vec<u8>),
     /// Says no more and reads no more, as long as there is a peer at all.
@@ -33,7 +35,8 @@ pub enum Step {
     RefuseData,
     /// Ends the connection in good order: nginx reads its end.
     Close,
-    /// Ends it at once with a reset.
+    /// Ends it at once with a reset. Over TCP the reset overtakes whatever nginx has not read yet. A unix socket keeps
+    /// the order, but resets only if some of the request was not read.
     Reset,
 }
 
@@ -121,11 +124,15 @@ fn play(connection: &OwnedFd, wire: Wire, script: &[Step]) {
     for step in script {
         let done = match step {
             Step::ReadRequest => read_request(connection, wire),
+            Step::AwaitRequest => wait(connection, PollFlags::IN),
             Step::Write(bytes) => write_all(connection, bytes),
             Step::RefuseData => shutdown(connection, Shutdown::Read).and_then(|()| drain(connection)),
             Step::Hang => wait(connection, PollFlags::empty()),
             Step::Close => break,
-            Step::Reset => return reset(connection),
+            Step::Reset => {
+                let _tcp_only = sockopt::set_socket_linger(connection, Some(Duration::ZERO));
+                return;
+            }
         };
         if done.is_err() {
             return;
@@ -165,11 +172,6 @@ fn drain(connection: &OwnedFd) -> Result<(), Errno> {
             return Ok(());
         }
     }
-}
-
-/// TCP resets on an impatient close; a unix socket does when it is closed with data unread.
-fn reset(connection: &OwnedFd) {
-    let _unix_has_none = sockopt::set_socket_linger(connection, Some(Duration::ZERO));
 }
 
 fn wait(connection: &OwnedFd, events: PollFlags) -> Result<(), Errno> {

@@ -174,7 +174,6 @@ impl LogFile {
                 }
             }
         };
-        let full = read == buffer.len();
         let bytes = buffer.get(..read).unwrap_or_default();
         let Some(new) = bytes.strip_prefix(self.recent.as_slice()) else { return Ok(Found::Cut) };
         if new.is_empty() {
@@ -190,8 +189,9 @@ impl LogFile {
         self.recent.shrink_to(8 * CONTEXT);
         self.last_bytes = Instant::now();
         self.settle_at = (self.held > 0).then(|| self.last_bytes + SILENCE);
-        // A short read of a file is its end for now. A pipe is empty when it says so.
-        Ok(if full || self.kind == Kind::Pipe { Found::More } else { Found::End })
+        // Little to read is the end for now: not to run after a writer line by line. Some file systems never fill a
+        // large buffer. A pipe is empty when it says so.
+        Ok(if new.len() >= BUFFER / 4 || self.kind == Kind::Pipe { Found::More } else { Found::End })
     }
 
     /// How many of `bytes` the consumer has taken.
@@ -272,14 +272,13 @@ impl LogFile {
         !self.pending && !self.behind && since.elapsed() >= time
     }
 
-    pub(super) fn is_unlinked(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    /// When bytes came last, or the file was opened.
+    pub(super) fn last_bytes(&self) -> Instant {
+        self.last_bytes
     }
 
-    /// Where the file stands in the file system now, as the kernel tells.
-    pub(super) fn real_path(&self) -> Option<PathBuf> {
-        use std::os::fd::AsRawFd;
-        std::fs::read_link(format!("/proc/self/fd/{}", self.file.as_raw_fd())).ok()
+    pub(super) fn is_unlinked(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
     pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {

@@ -27,6 +27,7 @@ impl Reporter {
         if self.said.get(&input) == Some(&outcome) {
             return Ok(());
         }
+        log(&input, &outcome);
         self.said.insert(Arc::clone(&input), outcome.clone());
         self.sink.send_blocking(Observation::Health(Health { input, outcome, at: SystemTime::now() }))
     }
@@ -42,5 +43,24 @@ impl Reporter {
     /// A name as labels have it.
     pub(super) fn label(name: &Path) -> String {
         name.to_string_lossy().into_owned()
+    }
+}
+
+/// Says it to whoever reads the exporter's own log, too: once, since it is said when it changes.
+fn log(input: &str, outcome: &Result<(), Failure>) {
+    match outcome {
+        Ok(()) => tracing::info!(input, "following"),
+        Err(failure) if failure.reason == FailureReason::Removed => tracing::info!(input, "no longer followed"),
+        Err(Failure { reason, detail, .. }) => {
+            let what_to_do = match reason {
+                FailureReason::NotFound => Some("it is followed as soon as it appears; check nginx's error_log"),
+                FailureReason::Permission => Some(
+                    "let the exporter's user read it and enter its folders: on Debian, membership in the group adm",
+                ),
+                // The detail of these says it.
+                FailureReason::WrongType | FailureReason::Io | FailureReason::Removed => None,
+            };
+            tracing::warn!(input, reason = reason.name(), %detail, what_to_do, "cannot be followed");
+        }
     }
 }

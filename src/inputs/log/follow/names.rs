@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::file::{LogFile, Start, is_at};
 use super::health::Reporter;
-use super::pattern::{MAX_NAMES, Pattern};
-use super::place::{Identity, Kind, Seen};
+use super::pattern::{MAX_NAMES, Pattern, too_many};
+use super::place::{Identity, Kind, Seen, open_regular};
 use super::position::Position;
 use super::siblings::Lost;
 use super::worker::Worker;
@@ -18,8 +18,9 @@ use crate::observation::{Failure, FailureReason};
 /// A name may be without a file for so long, in the middle of a rotation, before that is said.
 const MISSING_GRACE: Duration = Duration::from_secs(5);
 
-/// Files kept open per name after they lost it. More means that rotation is faster than reading.
-const MAX_NAMELESS: usize = 8;
+/// Files kept open after they lost their name: room for one rotation of as many logs as there may be, or for a log that
+/// is rotated by the second.
+const MAX_NAMELESS: usize = MAX_NAMES;
 
 /// A followed name.
 #[derive(Debug)]
@@ -38,11 +39,17 @@ pub(super) struct Name {
     failure: Option<Failure>,
 }
 
+impl Name {
+    fn new(current: Option<Identity>, confirmed: Option<SystemTime>, fresh: bool) -> Self {
+        Self { current, confirmed, fresh, at_first: None, missing_since: None, gone: false, failure: None }
+    }
+}
+
 impl Worker {
     /// Looks at all patterns and names.
     pub(super) fn look(&mut self) -> Result<(), Closed> {
         self.names.values_mut().for_each(|name| name.gone = true);
-        self.expand()?;
+        self.expand();
         self.drop_names()?;
         let mut named = BTreeSet::new();
         // Taken out while each of them may open files.
@@ -68,36 +75,24 @@ impl Worker {
         before.into_values().filter(Pattern::is_glob).try_for_each(|glob| self.reporter.removed(&glob.text))
     }
 
-    fn expand(&mut self) -> Result<(), Closed> {
+    fn expand(&mut self) {
         for pattern in &mut self.patterns {
-            let found = pattern.names(&self.root);
-            if pattern.is_glob() {
-                let outcome = match &found {
-                    Ok(names) if names.is_empty() => Err(pattern.nothing()),
-                    Ok(_) => Ok(()),
-                    Err(failure) => Err(failure.clone()),
-                };
-                self.reporter.say(&pattern.text, outcome)?;
-            }
-            for path in found.unwrap_or_default() {
+            let found = pattern.look(&self.root);
+            let found = found.into_iter().map(|path| (path, pattern.fresh, false));
+            // A name that was followed may be without a file at this moment, but there is something to look for.
+            let inherited = self.positions.names().filter(|path| pattern.fresh && pattern.matches(path));
+            let names: Vec<_> = inherited.map(|path| (path.clone(), false, true)).chain(found).collect();
+            for (path, fresh, gone) in names {
                 if self.names.len() >= MAX_NAMES && !self.names.contains_key(&path) {
+                    pattern.failure = Some(too_many(&path));
                     continue;
                 }
-                let last = || self.positions.last_under(&path);
-                let name = self.names.entry(path.clone()).or_insert_with(|| Name {
-                    current: last(),
-                    confirmed: self.positions.inherited_at,
-                    fresh: pattern.fresh,
-                    at_first: None,
-                    missing_since: None,
-                    gone: false,
-                    failure: None,
-                });
-                name.gone = false;
+                let current = self.positions.last_under(&path);
+                let confirmed = self.positions.inherited_at;
+                self.names.entry(path).or_insert_with(|| Name::new(current, confirmed, fresh)).gone = gone;
             }
             pattern.fresh = false;
         }
-        Ok(())
     }
 
     /// Names that are no longer wanted go at once, with their files; names that left a glob after a while.
@@ -122,6 +117,7 @@ impl Worker {
 
     fn look_at_name(&mut self, path: &Path, name: &mut Name) -> Result<(), Failure> {
         let fresh = name.fresh;
+        let now = SystemTime::now();
         let seen = match self.root.look(path) {
             Ok(seen) => seen,
             Err(failure) => {
@@ -129,11 +125,12 @@ impl Worker {
                 name.fresh = fresh && failure.reason == FailureReason::Permission;
                 if failure.reason != FailureReason::NotFound {
                     name.missing_since = None;
-                } else {
-                    let since = *name.missing_since.get_or_insert_with(Instant::now);
-                    if name.current.is_some_and(|id| self.files.contains_key(&id)) && since.elapsed() < MISSING_GRACE {
-                        return Ok(());
-                    }
+                    return Err(failure);
+                }
+                let since = *name.missing_since.get_or_insert_with(Instant::now);
+                self.recover(path, name.confirmed.replace(now).zip(Some(now)));
+                if name.current.is_some_and(|id| self.files.contains_key(&id)) && since.elapsed() < MISSING_GRACE {
+                    return Ok(());
                 }
                 return Err(failure);
             }
@@ -152,13 +149,18 @@ impl Worker {
             }
             name.current = Some(seen.id);
         }
-        name.confirmed = Some(SystemTime::now());
+        name.confirmed = Some(now);
         Ok(())
     }
 
     /// Opens the file a name shows, which is not open yet.
     fn open(&mut self, path: &Path, name: &mut Name, kind: Kind) -> Result<(), Failure> {
         let (file, seen) = self.root.open(path, kind)?;
+        if self.files.contains_key(&seen.id) {
+            // Between look and open the name went back to a file that is open.
+            name.current = Some(seen.id);
+            return Ok(());
+        }
         let known = self.known(&file, seen.id);
         // The same number is not the same file: that is for what was read of it to show.
         let rotated = name.current.is_some_and(|last| last != seen.id || known.is_none());
@@ -169,20 +171,18 @@ impl Worker {
         };
         self.follow_file(path, (file, seen), start, rotated);
         name.current = Some(seen.id);
-        self.recover(path, seen.id, name.confirmed.zip(seen.born).filter(|_| rotated));
+        self.recover(path, name.confirmed.zip(seen.born).filter(|_| rotated));
         Ok(())
     }
 
     /// Opens what had the name before and is not open: files followed by the process before this one, and files that
     /// came and went between two looks.
-    fn recover(&mut self, path: &Path, id: Identity, between: Option<(SystemTime, SystemTime)>) {
-        let now_at = self.files.get(&id).and_then(LogFile::real_path).unwrap_or_else(|| self.root.outside(path));
+    fn recover(&mut self, path: &Path, between: Option<(SystemTime, SystemTime)>) {
+        let now_at = self.root.leads_to(path);
         let lost = Lost { now_at: &now_at, known: self.positions.inherited(path), between };
         for sibling in lost.find() {
-            let opened = File::open(&sibling).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
-            let Ok((file, metadata)) = opened else { continue };
-            let seen = Seen { id: Identity::from(&metadata), kind: Kind::Regular, len: metadata.len(), born: None };
-            if !metadata.is_file() || self.files.contains_key(&seen.id) {
+            let Ok((file, seen)) = open_regular(&sibling) else { continue };
+            if self.files.contains_key(&seen.id) {
                 continue;
             }
             match self.known(&file, seen.id) {
@@ -214,45 +214,44 @@ impl Worker {
 
     /// Files that lost their name are read on until they have been quiet for long enough.
     fn part_with_files(&mut self, named: &BTreeSet<Identity>) -> Result<(), Closed> {
-        let mut nameless: BTreeMap<&Path, Vec<(Instant, Identity)>> = BTreeMap::new();
-        let mut finished = Vec::new();
+        let (mut finished, mut kept) = (Vec::new(), Vec::new());
         for file in self.files.values_mut() {
             if named.contains(&file.id) {
                 file.nameless = None;
                 continue;
             }
-            let since = *file.nameless.get_or_insert_with(Instant::now);
+            file.nameless.get_or_insert_with(Instant::now);
             // With no other file under the name, nginx may well go on writing here.
             let awaited = self.names.get(&file.name).is_some_and(|name| name.current == Some(file.id));
             if file.quiet_for(self.options.keep_rotated) && (!awaited || file.is_unlinked()) {
                 finished.push(file.id);
             } else {
-                nameless.entry(&file.name).or_default().push((since, file.id));
+                kept.push((file.last_bytes(), file.id));
             }
         }
-        for mut of_one_name in nameless.into_values() {
-            of_one_name.sort_unstable();
-            let excess = of_one_name.len().saturating_sub(MAX_NAMELESS);
-            finished.extend(of_one_name.into_iter().take(excess).map(|(_, id)| id));
-        }
+        // The longest quiet go first.
+        kept.sort_unstable();
+        let excess = kept.len().saturating_sub(MAX_NAMELESS);
+        finished.extend(kept.into_iter().take(excess).map(|(_, id)| id));
         finished.into_iter().try_for_each(|id| self.close(id, true))
     }
 
     fn watch_directories(&mut self) {
-        let parents = self.names.keys().filter_map(|path| path.parent());
-        let configured = parents.chain(self.patterns.iter().filter_map(Pattern::directory));
-        let mut directories: BTreeSet<PathBuf> = configured.map(|path| self.root.outside(path)).collect();
-        let real = self.files.values().filter(|file| file.nameless.is_none()).filter_map(LogFile::real_path);
-        directories.extend(real.filter_map(|path| Some(path.parent()?.to_owned())));
+        let names = self.names.keys().flat_map(|name| [self.root.outside(name), self.root.leads_to(name)]);
+        let mut directories: BTreeSet<PathBuf> = names.filter_map(|name| Some(name.parent()?.to_owned())).collect();
+        directories.extend(self.patterns.iter().filter_map(Pattern::directory).map(|path| self.root.outside(path)));
         self.watcher.watch_directories(directories.iter().map(PathBuf::as_path));
     }
 
-    /// Says how each name is doing.
+    /// Says how each name and each glob is doing.
     pub(super) fn say_health(&mut self) -> Result<(), Closed> {
         for (path, name) in &self.names {
             let file = name.current.and_then(|id| self.files.get(&id));
             let failure = name.failure.as_ref().or_else(|| file?.failure.as_ref());
             self.reporter.say(&Reporter::label(path), failure.cloned().map_or(Ok(()), Err))?;
+        }
+        for glob in self.patterns.iter().filter(|pattern| pattern.is_glob()) {
+            self.reporter.say(&glob.text, glob.failure.clone().map_or(Ok(()), Err))?;
         }
         Ok(())
     }

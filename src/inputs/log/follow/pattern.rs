@@ -7,7 +7,7 @@ use glob::{MatchOptions, Pattern as Glob};
 use super::place::{Root, failure};
 use crate::observation::{Failure, FailureReason};
 
-/// More names than this one pattern does not bring.
+/// More names than this are not followed.
 pub(super) const MAX_NAMES: usize = 512;
 
 /// `*` stays within a directory. A leading dot is left to [`is_log`]: the crate's own check panics on names that are no
@@ -22,6 +22,8 @@ pub(super) struct Pattern {
     glob: Option<Glob>,
     /// It has not been looked at yet: what it shows then is old.
     pub(super) fresh: bool,
+    /// Why it shows nothing.
+    pub(super) failure: Option<Failure>,
 }
 
 impl Pattern {
@@ -29,7 +31,7 @@ impl Pattern {
         let is_glob = text.contains(['*', '?', '[']);
         // What is no valid glob can still be a name.
         let glob = if is_glob { Glob::new(&text).ok() } else { None };
-        Self { text, glob, fresh: true }
+        Self { text, glob, fresh: true, failure: None }
     }
 
     pub(super) fn is_glob(&self) -> bool {
@@ -49,19 +51,31 @@ impl Pattern {
     }
 
     /// The names there are now. A path is its own name, whether it exists or not.
-    pub(super) fn names(&self, root: &Root) -> Result<Vec<PathBuf>, Failure> {
+    pub(super) fn look(&mut self, root: &Root) -> Vec<PathBuf> {
+        let (names, failure) = match self.names(root) {
+            Ok(names) if names.is_empty() => (names, Some(self.failed(FailureReason::NotFound, "no file matches"))),
+            Ok(names) => (names, None),
+            Err(failure) => (Vec::new(), Some(failure)),
+        };
+        self.failure = failure;
+        names
+    }
+
+    fn names(&self, root: &Root) -> Result<Vec<PathBuf>, Failure> {
         let Some(glob) = &self.glob else { return Ok(vec![PathBuf::from(&self.text)]) };
         let outside = root.outside(Path::new(""));
         let text = match outside.to_str() {
             Some("") | None => glob.as_str().to_owned(),
             Some(outside) => format!("{}{}", Glob::escape(outside.trim_end_matches('/')), glob.as_str()),
         };
-        let paths = glob::glob_with(&text, OPTIONS).map_err(|error| self.failed(&error.to_string()))?;
+        let paths =
+            glob::glob_with(&text, OPTIONS).map_err(|error| self.failed(FailureReason::Io, &error.to_string()))?;
         let (mut names, mut refused) = (Vec::new(), None);
         for path in paths {
             match path {
                 Ok(path) if !is_log(&path) => {}
-                Ok(_) if names.len() == MAX_NAMES => return Ok(names),
+                // One too many, for it to be noticed.
+                Ok(_) if names.len() > MAX_NAMES => return Ok(names),
                 Ok(path) => names.push(root.inside(&path)),
                 Err(error) => refused = Some(failure(Path::new(&self.text), error.error())),
             }
@@ -72,18 +86,15 @@ impl Pattern {
         }
     }
 
-    fn failed(&self, detail: &str) -> Failure {
-        Failure { reason: FailureReason::Io, what: self.text.as_str().into(), detail: detail.into() }
+    fn failed(&self, reason: FailureReason, detail: &str) -> Failure {
+        Failure { reason, what: self.text.as_str().into(), detail: detail.into() }
     }
+}
 
-    /// The failure of a glob that shows nothing.
-    pub(super) fn nothing(&self) -> Failure {
-        Failure {
-            reason: FailureReason::NotFound,
-            what: self.text.as_str().into(),
-            detail: "no file matches the pattern".into(),
-        }
-    }
+/// The failure to say when there are more than [`MAX_NAMES`]; `name` is the first that is left out.
+pub(super) fn too_many(name: &Path) -> Failure {
+    let detail = format!("more than {MAX_NAMES} logs: this one and others are not followed").into();
+    Failure { reason: FailureReason::Io, what: name.to_string_lossy().into(), detail }
 }
 
 /// Whether a name a glob found can be a log: not hidden, not compressed by rotation.

@@ -45,6 +45,12 @@ pub(super) struct Seen {
     pub(super) born: Option<SystemTime>,
 }
 
+impl Seen {
+    fn new(kind: Kind, metadata: &Metadata) -> Self {
+        Self { id: Identity::from(metadata), kind, len: metadata.len(), born: metadata.created().ok() }
+    }
+}
+
 /// The directory that is `/` to configured names.
 #[derive(Debug)]
 pub(super) struct Root(Option<(PathBuf, OwnedFd)>);
@@ -77,8 +83,7 @@ impl Root {
     pub(super) fn look(&self, name: &Path) -> Result<Seen, Failure> {
         let seen = self.open_with(name, OFlags::PATH).and_then(|file| file.metadata());
         let metadata = seen.map_err(|error| failure(name, &error))?;
-        let kind = kind_of(name, &metadata)?;
-        Ok(Seen { id: Identity::from(&metadata), kind, len: metadata.len(), born: metadata.created().ok() })
+        Ok(Seen::new(kind_of(name, &metadata)?, &metadata))
     }
 
     /// Opens what [`Self::look`] found fit. Never waits: not for a pipe's other end either.
@@ -99,9 +104,7 @@ impl Root {
         };
         let opened = file.and_then(|file| file.metadata().map(|metadata| (file, metadata)));
         let (file, metadata) = opened.map_err(|error| failure(name, &error))?;
-        let kind = kind_of(name, &metadata)?;
-        let id = Identity::from(&metadata);
-        Ok((file, Seen { id, kind, len: metadata.len(), born: metadata.created().ok() }))
+        Ok((file, Seen::new(kind_of(name, &metadata)?, &metadata)))
     }
 
     fn open_with(&self, name: &Path, access: OFlags) -> io::Result<File> {
@@ -121,18 +124,34 @@ impl Root {
 
     /// Whether the name leads, by symlinks, to a descriptor: `/dev/stderr`, as the official container image has it.
     fn is_standard_stream(&self, name: &Path) -> bool {
-        let mut name = name.to_owned();
-        for _ in 0..8 {
-            let by_descriptor = ["/proc", "/dev/fd"].iter().any(|start| name.starts_with(start));
-            if by_descriptor || ["/dev/stdin", "/dev/stdout", "/dev/stderr"].iter().any(|link| name == Path::new(link))
-            {
-                return true;
-            }
-            let Ok(target) = self.outside(&name).read_link() else { return false };
-            name = name.parent().map_or_else(|| target.clone(), |parent| parent.join(&target));
-        }
-        false
+        let streams = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+        self.hops(name).any(|hop| streams.iter().any(|stream| hop.starts_with(stream)))
     }
+
+    /// Where the name leads by symlinks, as this process would write it.
+    pub(super) fn leads_to(&self, name: &Path) -> PathBuf {
+        self.outside(&self.hops(name).last().unwrap_or_else(|| name.to_owned()))
+    }
+
+    /// The name, what it is a symlink to, and so on.
+    fn hops(&self, name: &Path) -> impl Iterator<Item = PathBuf> {
+        let next = |name: &PathBuf| {
+            let target = self.outside(name).read_link().ok()?;
+            Some(name.parent().map_or_else(|| target.clone(), |parent| parent.join(&target)))
+        };
+        std::iter::successors(Some(name.to_owned()), next).take(8)
+    }
+}
+
+/// Opens a regular file, and nothing that only leads to one, by the name this process has for it.
+pub(super) fn open_regular(path: &Path) -> io::Result<(File, Seen)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok((file, Seen::new(Kind::Regular, &metadata)))
 }
 
 fn kind_of(name: &Path, metadata: &Metadata) -> Result<Kind, Failure> {

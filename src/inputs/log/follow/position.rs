@@ -7,9 +7,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::place::Identity;
+use super::place::{Identity, open_regular};
 
 /// So many bytes before a place must be the same for it to be the same place. More than an nginx entry can have, less
 /// than which equal lines of equal length would look alike after a truncation.
@@ -104,18 +105,25 @@ impl Positions {
         self.closed.get(&id).map(|(_, position)| position)
     }
 
-    /// The file that had that name when it was last followed.
+    /// The names under which the process before this one was reading when it ended.
+    pub(super) fn names(&self) -> impl Iterator<Item = &PathBuf> {
+        self.left_over().map(|position| &position.path)
+    }
+
+    fn left_over(&self) -> impl Iterator<Item = &Position> {
+        self.closed.values().map(|(_, position)| position).filter(|position| position.state != State::Closed)
+    }
+
+    /// The file that had that name when the process before this one ended; in the middle of a rotation, one that had
+    /// had it.
     pub(super) fn last_under(&self, name: &Path) -> Option<Identity> {
-        self.closed
-            .values()
-            .find(|(_, position)| position.state == State::Named && position.path == name)
-            .map(|(_, last)| last.id)
+        let of_name = self.left_over().filter(|position| position.path == name);
+        of_name.min_by_key(|position| position.state != State::Named).map(|position| position.id)
     }
 
     /// The files that were being read under that name when the process before this one ended.
     pub(super) fn inherited(&self, name: &Path) -> BTreeSet<Identity> {
-        let of_name = self.closed.values().map(|(_, position)| position).filter(|position| position.path == name);
-        of_name.filter(|position| position.state != State::Closed).map(|position| position.id).collect()
+        self.left_over().filter(|position| position.path == name).map(|position| position.id).collect()
     }
 
     /// What is left of [`Self::inherited`] could not be found.
@@ -172,9 +180,7 @@ impl Positions {
 }
 
 fn read(file: &Path) -> io::Result<Saved> {
-    // Not to be stopped by a named pipe without a writer.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
+    let (opened, _) = open_regular(file)?;
     let saved = serde_json::from_reader(io::Read::take(io::BufReader::new(opened), MAX_FILE))?;
     Ok(saved)
 }
@@ -182,7 +188,10 @@ fn read(file: &Path) -> io::Result<Saved> {
 fn write(file: &Path, saved: &Saved) -> io::Result<()> {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".tmp");
-    let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let flags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600).custom_flags(flags);
+    let mut written = options.open(&beside)?;
     written.write_all(&serde_json::to_vec(saved)?)?;
     std::fs::rename(&beside, file)
 }

@@ -19,7 +19,7 @@ const CLOCK_SLACK: Duration = Duration::from_millis(10);
 /// What to look for.
 #[derive(Debug)]
 pub(super) struct Lost<'a> {
-    /// Where the file is that has the name now.
+    /// Where the name leads.
     pub(super) now_at: &'a Path,
     /// Files that were followed under the name, not open now.
     pub(super) known: BTreeSet<Identity>,

@@ -1,5 +1,9 @@
 //! What nginx was doing: ` while connecting to upstream` at the end of a message (`log->action`).
 
+use std::sync::LazyLock;
+
+use memchr::memmem::FinderRev;
+
 use crate::observation::Phase;
 
 /// What stands behind ` while `.
@@ -50,13 +54,16 @@ pub(super) fn split(text: &[u8]) -> (&[u8], Option<Action>) {
     split_unusual(text)
 }
 
+/// Set up once: setting up a search takes longer than searching here.
+static WHILE: LazyLock<FinderRev<'static>> = LazyLock::new(|| FinderRev::new("while "));
+
 fn split_unusual(text: &[u8]) -> (&[u8], Option<Action>) {
     let window_start = text.len().saturating_sub(LONGEST);
     let window = text.get(window_start..).unwrap_or_default();
     let mut end = window.len();
     // Usually one step: only SSL's own texts hold a second " while ".
     for _ in 0..4 {
-        let Some(at) = memchr::memmem::rfind(window.get(..end).unwrap_or_default(), b"while ") else { break };
+        let Some(at) = WHILE.rfind(window.get(..end).unwrap_or_default()) else { break };
         if at > 0
             && window.get(at - 1).is_some_and(u8::is_ascii_whitespace)
             && let Some(action) = window.get(at + b"while ".len()..).and_then(known)

@@ -2,9 +2,9 @@
 //! nginx's source prints. Numbers decide, never the words behind them.
 
 use super::action::Action;
-use super::errno::{self, linux};
-use super::{php, upstream};
-use crate::observation::{Level, LocalClass, Phase, Verdict};
+use super::errno::linux;
+use super::upstream;
+use crate::observation::{Level, LocalClass, Phase, PhpKinds, Verdict};
 
 /// What is known about an entry besides its message.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,10 @@ pub(super) struct Context {
     pub(super) level: Option<Level>,
     /// What stood behind ` while `.
     pub(super) action: Option<Action>,
+    /// The PHP messages it carries.
+    pub(super) php: PhpKinds,
+    /// The error number, as Linux counts them.
+    pub(super) errno: Option<u16>,
     /// An `upstream:` field follows: a peer or group had been chosen.
     pub(super) has_upstream: bool,
     /// Fields follow: the entry is about a connection.
@@ -34,8 +38,8 @@ impl Context {
 
 /// Decides what `message` (without ` while …` and fields) says.
 pub(super) fn classify(message: &[u8], context: Context) -> Verdict {
-    if let Some(stderr) = message.strip_prefix(php::OPENER) {
-        return Verdict::Php(php::worst(stderr));
+    if let Some(kind) = context.php.worst() {
+        return Verdict::Php(kind);
     }
     if message.first() == Some(&b'[') {
         // `[lua] …`, `[kong] …`: a module's own words, which may quote anything.
@@ -144,7 +148,7 @@ fn by_exit(message: &[u8]) -> Option<LocalClass> {
 }
 
 fn by_errno(message: &[u8], context: Context) -> Option<LocalClass> {
-    let number = errno::to_linux(errno::find(message)?);
+    let number = context.errno?;
     let resolving = context.phase() == Some(Phase::Resolving);
     let is_telling = matches!(
         number,

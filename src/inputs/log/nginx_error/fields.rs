@@ -6,7 +6,7 @@
 //! version, a host holds no blank, and the last quote ends the line. A reading is accepted when the whole tail agrees with
 //! it; of several, the first one, because a request line cannot hold the blank a forged field needs (nginx 1.21.1 on).
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr};
 
 use crate::observation::Fields;
 
@@ -28,6 +28,8 @@ pub(super) struct Tail<'a> {
     pub(super) agreement: Agreement,
     /// Byte counters stand at the end: the entry is `stream {}`'s.
     pub(super) stream: bool,
+    /// The entry is the mail proxy's, whose upstreams are out of scope.
+    pub(super) mail: bool,
 }
 
 /// Fields in the order nginx writes them.
@@ -46,32 +48,93 @@ enum Key {
 /// Readings tried before the tail is given up as ambiguous: hostile text must not buy more time than that.
 const READINGS: u32 = 128;
 
+/// How much a request has to look like one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    /// `METHOD URI HTTP/x.y` with two blanks, as all that nginx 1.21.1 and later passes on.
+    Strict,
+    /// Ends in its version; older versions of nginx took blanks in a URI.
+    Versioned,
+    /// Whatever a client sent that nginx could not parse.
+    Any,
+}
+
+impl Request {
+    /// From the reading that trusts least to the one that takes all.
+    pub(super) const ALL: [Self; 3] = [Self::Strict, Self::Versioned, Self::Any];
+}
+
 /// Reads the fields of `text`, which begins with the client's address.
-pub(super) fn read(text: &[u8]) -> Tail<'_> {
-    let mut reader = Reader { text, fields: Fields::default(), stream: false, strict: true, readings: READINGS };
-    let agreement = reader.client();
-    if agreement == Agreement::Whole {
-        return reader.tail(agreement);
+#[inline]
+pub(super) fn read(text: &[u8], request: Request) -> Tail<'_> {
+    if let Some(fields) = usual(text) {
+        return Tail { fields, agreement: Agreement::Whole, stream: false, mail: false };
     }
-    // A request nginx could not parse has no protocol version to end in.
-    let mut lax = Reader { text, fields: Fields::default(), stream: false, strict: false, readings: READINGS };
-    let lax_agreement = lax.client();
-    if lax_agreement > agreement { lax.tail(lax_agreement) } else { reader.tail(agreement) }
+    let mut reader = Reader { text, fields: Fields::default(), stream: false, request, readings: READINGS };
+    let agreement = reader.client();
+    let mail = is_mail(text, reader.fields.server, agreement);
+    Tail { fields: reader.fields, agreement, stream: reader.stream, mail }
+}
+
+/// The mail proxy writes its upstream without quotes, after the login if there was one (`ngx_mail_log_error`).
+fn is_mail(text: &[u8], server: Option<&[u8]>, agreement: Agreement) -> bool {
+    (agreement != Agreement::Whole && memmem::find(text, b", login: \"").is_some())
+        || server.is_some_and(|server| memmem::find(server, b", upstream: ").is_some())
+}
+
+/// What nearly every entry ends in, read in one go: client, server, a request in its strict form, perhaps an upstream, host,
+/// perhaps a referrer, none of which holds a quote or a blank that could be another field's. [`Reader`] reads it the same.
+#[inline]
+fn usual(text: &[u8]) -> Option<Fields<'_>> {
+    let (client, rest) = before(text, b',')?;
+    let (server, rest) = before(rest.strip_prefix(b", server: ")?, b',')?;
+    let (request, rest) = before(rest.strip_prefix(b", request: \"")?, b'"')?;
+    if !(ends_in_version(request) && has_two_blanks(request)) {
+        return None;
+    }
+    let rest = rest.strip_prefix(b"\", ")?;
+    let (upstream, rest) = match rest.strip_prefix(b"upstream: \"") {
+        Some(value) => {
+            let (upstream, rest) = before(value, b'"')?;
+            (Some(upstream), rest.strip_prefix(b"\", ")?)
+        }
+        None => (None, rest),
+    };
+    let (host, rest) = before(rest.strip_prefix(b"host: \"")?, b'"')?;
+    let referrer = match rest {
+        b"\"" => None,
+        _ => {
+            let (referrer, end) = before(rest.strip_prefix(b"\", referrer: \"")?, b'"')?;
+            (end == b"\"").then_some(Some(referrer))?
+        }
+    };
+    let is_plain = memchr(b' ', host).is_none();
+    is_plain.then_some(Fields {
+        client: Some(client),
+        server: Some(server),
+        request: Some(request),
+        subrequest: None,
+        upstream,
+        host: Some(host),
+        referrer,
+    })
+}
+
+/// What stands before the first `byte`, and the rest from it on.
+#[inline]
+fn before(text: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    text.split_at_checked(memchr(byte, text)?)
 }
 
 struct Reader<'a> {
     text: &'a [u8],
     fields: Fields<'a>,
     stream: bool,
-    strict: bool,
+    request: Request,
     readings: u32,
 }
 
 impl<'a> Reader<'a> {
-    fn tail(self, agreement: Agreement) -> Tail<'a> {
-        Tail { fields: self.fields, agreement, stream: self.stream }
-    }
-
     fn slice(&self, from: usize, to: usize) -> &'a [u8] {
         self.text.get(from..to).unwrap_or_default()
     }
@@ -139,13 +202,15 @@ impl<'a> Reader<'a> {
         }
         let value = self.slice(start, end);
         match key {
-            Key::Request if self.strict => ends_in_version(value),
+            Key::Request => match self.request {
+                Request::Strict => ends_in_version(value) && has_two_blanks(value),
+                Request::Versioned => ends_in_version(value),
+                Request::Any => true,
+            },
             // A URI and a host hold no blank, so neither reaches over the beginning of another field.
-            Key::Subrequest | Key::Upstream if self.strict => {
-                memchr(b'"', value).is_none() || memmem::find(value, b"\", ").is_none()
-            }
-            Key::Host if self.strict => !value.contains(&b' '),
-            _ => true,
+            Key::Subrequest | Key::Upstream => memchr(b'"', value).is_none() || memmem::find(value, b"\", ").is_none(),
+            Key::Host => !value.contains(&b' '),
+            Key::Server | Key::Referrer | Key::Extra => true,
         }
     }
 
@@ -253,12 +318,21 @@ fn ends_in_version(request: &[u8]) -> bool {
     major.is_ascii_digit() && minor.is_ascii_digit()
 }
 
+/// `GET / HTTP/1.1`: the first blank and the one before the version are neighbours.
+fn has_two_blanks(request: &[u8]) -> bool {
+    let before_version = request.get(..request.len().saturating_sub(b" HTTP/1.1".len())).unwrap_or_default();
+    memchr(b' ', before_version).is_some_and(|first| memrchr(b' ', before_version) == Some(first))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The first reading that agrees, or else the one that agrees best.
     fn read_str(text: &str) -> Tail<'_> {
-        super::read(text.as_bytes())
+        let readings = Request::ALL.map(|request| super::read(text.as_bytes(), request));
+        let best = readings.iter().map(|tail| tail.agreement).max().unwrap();
+        *readings.iter().find(|tail| tail.agreement == best).unwrap()
     }
 
     #[track_caller]

@@ -5,27 +5,35 @@ use std::borrow::Cow;
 
 use crate::observation::Protocol;
 
-/// Where the colon of `scheme://` stands.
-fn scheme_end(upstream: &[u8]) -> Option<usize> {
-    let colon = memchr::memchr(b':', upstream)?;
-    upstream.get(colon..)?.starts_with(b"://").then_some(colon)
-}
-
 /// The protocol an `upstream` field names. A bare address is `stream {}`'s.
 pub(super) fn protocol(upstream: &[u8]) -> Option<Protocol> {
-    let Some(colon) = scheme_end(upstream) else { return Some(Protocol::Stream) };
-    Some(match upstream.get(..colon)? {
-        b"http" => Protocol::Http,
-        b"https" => Protocol::Https,
-        b"fastcgi" => Protocol::FastCgi,
-        b"uwsgi" => Protocol::Uwsgi,
-        b"suwsgi" => Protocol::Suwsgi,
-        b"scgi" => Protocol::Scgi,
-        b"grpc" => Protocol::Grpc,
-        b"grpcs" => Protocol::Grpcs,
-        b"memcached" => Protocol::Memcached,
-        _ => return None,
-    })
+    match scheme(upstream) {
+        Some((protocol, _)) => protocol,
+        None => Some(Protocol::Stream),
+    }
+}
+
+/// `scheme://` at the beginning: the protocol it names, if it is one of nginx's, and its length.
+#[inline]
+fn scheme(upstream: &[u8]) -> Option<(Option<Protocol>, usize)> {
+    const SCHEMES: [(&[u8], Protocol); 9] = [
+        (b"http://", Protocol::Http),
+        (b"https://", Protocol::Https),
+        (b"fastcgi://", Protocol::FastCgi),
+        (b"uwsgi://", Protocol::Uwsgi),
+        (b"suwsgi://", Protocol::Suwsgi),
+        (b"scgi://", Protocol::Scgi),
+        (b"grpc://", Protocol::Grpc),
+        (b"grpcs://", Protocol::Grpcs),
+        (b"memcached://", Protocol::Memcached),
+    ];
+    if let Some((text, protocol)) = SCHEMES.iter().find(|(text, _)| upstream.starts_with(text)) {
+        return Some((Some(*protocol), text.len()));
+    }
+    // `unix://` is a path's beginning, not a scheme.
+    let colon = memchr::memchr(b':', upstream)?;
+    let is_scheme = upstream.get(colon..)?.starts_with(b"://") && !upstream.starts_with(b"unix:");
+    is_scheme.then_some((None, colon + b"://".len()))
 }
 
 /// The address contacted, without scheme and URI: `127.0.0.1:9000`, `[::1]:80`, `unix:/run/php/php8.2-fpm.sock`. In an
@@ -45,18 +53,17 @@ pub fn address(upstream: &[u8]) -> Cow<'_, [u8]> {
 
 /// Whether the peer in a value that was cut is known to be whole, because something follows it.
 pub(super) fn is_complete(cut: &[u8]) -> bool {
-    let Some(scheme) = scheme_end(cut) else { return false };
-    let after_scheme = cut.get(scheme + 3..).unwrap_or_default();
+    let Some((_, scheme)) = scheme(cut) else { return false };
+    let after_scheme = cut.get(scheme..).unwrap_or_default();
     let peer = authority(cut);
     // A unix path without its closing colon may go on.
     after_scheme.len() > peer.len() && (!peer.starts_with(b"unix:") || after_scheme.get(peer.len()) == Some(&b':'))
 }
 
 fn authority(upstream: &[u8]) -> &[u8] {
-    let after_scheme = match scheme_end(upstream) {
-        // `unix://` is a path's beginning, not a scheme.
-        Some(at) if !upstream.starts_with(b"unix:") => upstream.get(at + 3..).unwrap_or_default().trim_ascii_start(),
-        _ => upstream.trim_ascii(),
+    let after_scheme = match scheme(upstream) {
+        Some((_, length)) => upstream.get(length..).unwrap_or_default().trim_ascii_start(),
+        None => upstream.trim_ascii(),
     };
     if let Some(path) = after_scheme.strip_prefix(b"unix:") {
         return after_scheme.get(..b"unix:".len() + unix_path_length(path)).unwrap_or(after_scheme);

@@ -3,20 +3,27 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem;
 
-use crate::observation::PhpKind;
+use crate::observation::{PhpKind, PhpKinds};
 
 /// What nginx writes before the record (`ngx_http_fastcgi_module.c`).
 pub(super) const OPENER: &[u8] = b"FastCGI sent in stderr: \"";
 
 const MESSAGE: &[u8] = b"PHP message: ";
 
+static MESSAGES: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(MESSAGE));
+
+/// The messages of a record by kind. A record always counts: text of another FastCGI program is one message.
+pub(super) fn kinds(record: &[u8]) -> PhpKinds {
+    each(record).collect()
+}
+
 /// The kind of each message of a record, in order.
-pub(super) fn kinds(record: &[u8]) -> impl Iterator<Item = PhpKind> {
+fn each(record: &[u8]) -> impl Iterator<Item = PhpKind> {
     let record = record.strip_suffix(b"\"").unwrap_or(record);
-    let mut glued = memmem::find_iter(record, MESSAGE);
+    let mut glued = MESSAGES.find_iter(record);
     let first = glued.next();
     let leading = record.get(..first.unwrap_or(record.len())).unwrap_or_default();
     // Before the first message stands FPM's own word, the text of another FastCGI program, or the rest of a message that
@@ -29,11 +36,6 @@ pub(super) fn kinds(record: &[u8]) -> impl Iterator<Item = PhpKind> {
         let text = record.get(start + MESSAGE.len()..end).unwrap_or_default();
         kind(text)
     }))
-}
-
-/// The most telling kind of a record.
-pub(super) fn worst(record: &[u8]) -> PhpKind {
-    kinds(record).min().unwrap_or(PhpKind::Application)
 }
 
 fn leading_kind(text: &[u8], messages_follow: bool) -> Option<PhpKind> {
@@ -54,41 +56,42 @@ fn leading_kind(text: &[u8], messages_follow: bool) -> Option<PhpKind> {
 /// The kind of one message, by the severity PHP writes (`php_error_cb`, `main/main.c`) and then by its text.
 fn kind(text: &[u8]) -> PhpKind {
     let text = text.trim_ascii_start();
-    let Some(php) = text.strip_prefix(b"PHP ") else {
-        return if names_dependency(text) { PhpKind::DependencyUnreachable } else { PhpKind::Application };
-    };
+    let Some(php) = text.strip_prefix(b"PHP ") else { return or_dependency(text, PhpKind::Application) };
     let starts = |words: &[u8]| php.starts_with(words);
-    if starts(b"Parse error:") {
-        PhpKind::ParseError
-    } else if starts(b"Fatal error:") || starts(b"Recoverable fatal error:") || starts(b"Catchable fatal error:") {
-        fatal(php)
-    } else if starts(b"Core Error:") || starts(b"Core error:") || starts(b"Compile error:") {
-        PhpKind::FatalOther
-    } else if starts(b"Warning:") || starts(b"Core Warning:") || starts(b"Core warning:") || starts(b"Compile warning:")
-    {
-        if names_dependency(php) { PhpKind::DependencyUnreachable } else { PhpKind::Warning }
-    } else if starts(b"Notice:") || starts(b"Strict Standards:") {
-        PhpKind::Notice
-    } else if starts(b"Deprecated:") {
-        PhpKind::Deprecated
-    } else if names_dependency(php) {
-        PhpKind::DependencyUnreachable
-    } else {
-        PhpKind::Application
+    match php.first() {
+        Some(b'W') if starts(b"Warning:") => or_dependency(php, PhpKind::Warning),
+        Some(b'N') if starts(b"Notice:") => PhpKind::Notice,
+        Some(b'D') if starts(b"Deprecated:") => PhpKind::Deprecated,
+        Some(b'F') if starts(b"Fatal error:") => fatal(php),
+        Some(b'R') if starts(b"Recoverable fatal error:") => fatal(php),
+        Some(b'P') if starts(b"Parse error:") => PhpKind::ParseError,
+        Some(b'S') if starts(b"Strict Standards:") => PhpKind::Notice,
+        Some(b'C') if starts(b"Catchable fatal error:") => fatal(php),
+        Some(b'C') if starts(b"Core Warning:") || starts(b"Core warning:") || starts(b"Compile warning:") => {
+            PhpKind::Warning
+        }
+        Some(b'C') if starts(b"Core Error:") || starts(b"Core error:") || starts(b"Compile error:") => {
+            PhpKind::FatalOther
+        }
+        _ => or_dependency(php, PhpKind::Application),
     }
 }
 
+fn or_dependency(text: &[u8], otherwise: PhpKind) -> PhpKind {
+    if Words::of(text).names_dependency() { PhpKind::DependencyUnreachable } else { otherwise }
+}
+
 fn fatal(text: &[u8]) -> PhpKind {
-    let has = |words: &[u8]| memmem::find(text, words).is_some();
-    if has(b"Allowed memory size of ") || has(b"Out of memory (allocated ") {
+    let words = Words::of(text);
+    if words.has(Word::Memory) {
         PhpKind::MemoryExhausted
-    } else if has(b"Maximum execution time of ") {
+    } else if words.has(Word::Time) {
         PhpKind::TimeExceeded
-    } else if names_dependency(text) {
+    } else if words.names_dependency() {
         PhpKind::DependencyUnreachable
-    } else if has(b"Call to undefined ") || has(b"Undefined constant ") || has_missing_class(text) {
+    } else if words.has(Word::Undefined) || has_missing_class(text) {
         PhpKind::UndefinedSymbol
-    } else if has(b"Uncaught ") {
+    } else if words.has(Word::Uncaught) {
         PhpKind::UncaughtException
     } else {
         PhpKind::FatalOther
@@ -108,73 +111,97 @@ fn has_missing_class(text: &[u8]) -> bool {
     })
 }
 
-/// A database or cache that could not be reached, in the words of PDO, mysqli, pgsql, phpredis, Predis and memcached.
-fn names_dependency(text: &[u8]) -> bool {
-    let Some(words) = dependency_words() else { return false };
-    let mut service = false;
-    let mut reason = false;
-    for found in words.find_overlapping_iter(text) {
-        match found.pattern().as_usize() {
-            pattern if pattern < CODES.len() => return true,
-            pattern if pattern < CODES.len() + SERVICES.len() => service = true,
-            _ => reason = true,
-        }
-        if service && reason {
-            return true;
-        }
-    }
-    false
+/// What a word in a message tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Memory,
+    Time,
+    Undefined,
+    Uncaught,
+    /// A server could not be reached, is full, refused the login or went away.
+    Code,
+    /// A client of a database or cache, as its messages name themselves.
+    Service,
+    /// Why such a client got no answer.
+    Reason,
+    /// The message is about a script's file, whatever the path to it is called.
+    File,
 }
 
-/// Each says by itself that a server could not be reached, is full, refused the login, or went away.
-const CODES: [&str; 17] = [
-    "SQLSTATE[HY000] [2002]",
-    "SQLSTATE[HY000] [2003]",
-    "SQLSTATE[HY000] [2006]",
-    "SQLSTATE[HY000] [1040]",
-    "SQLSTATE[HY000] [1045]",
-    "SQLSTATE[08",
-    "SQLSTATE[HY000]: General error: 2006",
-    "SQLSTATE[HY000]: General error: 2013",
-    "[1045] Access denied for user",
-    "(HY000/2002)",
-    "(HY000/2003)",
-    "(HY000/2006)",
-    "(HY000/1040)",
-    "(HY000/1045)",
-    "server has gone away",
-    "Lost connection to MySQL server",
-    "Too many connections",
+const WORDS: [(Word, &str); 46] = [
+    (Word::Memory, "Allowed memory size of "),
+    (Word::Memory, "Out of memory (allocated "),
+    (Word::Time, "Maximum execution time of "),
+    (Word::Undefined, "Call to undefined "),
+    (Word::Undefined, "Undefined constant "),
+    (Word::Uncaught, "Uncaught "),
+    (Word::File, "ailed to open stream"),
+    (Word::File, "ailed opening "),
+    (Word::Code, "SQLSTATE[HY000] [2002]"),
+    (Word::Code, "SQLSTATE[HY000] [2003]"),
+    (Word::Code, "SQLSTATE[HY000] [2006]"),
+    (Word::Code, "SQLSTATE[HY000] [1040]"),
+    (Word::Code, "SQLSTATE[HY000] [1045]"),
+    (Word::Code, "SQLSTATE[08"),
+    (Word::Code, "SQLSTATE[HY000]: General error: 2006"),
+    (Word::Code, "SQLSTATE[HY000]: General error: 2013"),
+    (Word::Code, "(HY000/2002)"),
+    (Word::Code, "(HY000/2003)"),
+    (Word::Code, "(HY000/2006)"),
+    (Word::Code, "(HY000/1040)"),
+    (Word::Code, "(HY000/1045)"),
+    (Word::Code, "server has gone away"),
+    (Word::Code, "Lost connection to MySQL server"),
+    (Word::Code, "Too many connections"),
+    (Word::Service, "Redis"),
+    (Word::Service, "redis"),
+    (Word::Service, "Memcache"),
+    (Word::Service, "mysqli"),
+    (Word::Service, "mysql_connect"),
+    (Word::Service, "pg_connect"),
+    (Word::Service, "pg_pconnect"),
+    (Word::Service, "MongoDB"),
+    (Word::Service, "AMQP"),
+    (Word::Reason, "Connection refused"),
+    (Word::Reason, "timed out"),
+    (Word::Reason, "went away"),
+    (Word::Reason, "No such file or directory"),
+    (Word::Reason, "nable to connect"),
+    (Word::Reason, "ould not connect"),
+    (Word::Reason, "an't connect"),
+    (Word::Reason, "read error on connection"),
+    (Word::Reason, "No route to host"),
+    (Word::Reason, "Name or service not known"),
+    (Word::Reason, "getaddrinfo"),
+    (Word::Reason, "Connection lost"),
+    (Word::Reason, "Connection closed"),
 ];
 
-/// Clients of databases and caches, as their messages name themselves.
-const SERVICES: [&str; 10] =
-    ["Redis", "redis", "Predis", "Memcache", "mysqli", "mysql_connect", "pg_connect", "pg_pconnect", "MongoDB", "AMQP"];
+/// All of [`WORDS`] in one automaton. It would fail to build only by outgrowing its limits, which the tests would notice.
+static AUTOMATON: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let words = WORDS.iter().map(|(_, text)| text);
+    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(words).ok()
+});
 
-/// Why a client of [`SERVICES`] got no answer.
-const REASONS: [&str; 13] = [
-    "Connection refused",
-    "timed out",
-    "went away",
-    "No such file or directory",
-    "nable to connect",
-    "ould not connect",
-    "an't connect",
-    "read error on connection",
-    "No route to host",
-    "Name or service not known",
-    "getaddrinfo",
-    "Connection lost",
-    "Connection closed",
-];
+/// The words of a message, found in one pass.
+#[derive(Debug, Clone, Copy, Default)]
+struct Words(u8);
 
-/// All of them in one automaton; it fails to build only when it would outgrow its limits, which a test would notice.
-fn dependency_words() -> Option<&'static AhoCorasick> {
-    static WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-        let words = CODES.iter().chain(&SERVICES).chain(&REASONS);
-        AhoCorasick::builder().kind(Some(AhoCorasickKind::DFA)).build(words).ok()
-    });
-    WORDS.as_ref()
+impl Words {
+    fn of(text: &[u8]) -> Self {
+        let found = AUTOMATON.iter().flat_map(|automaton| automaton.find_iter(text));
+        let words = found.filter_map(|found| WORDS.get(found.pattern().as_usize()));
+        Self(words.fold(0, |words, (word, _)| words | 1 << *word as u8))
+    }
+
+    const fn has(self, word: Word) -> bool {
+        self.0 & 1 << word as u8 != 0
+    }
+
+    /// A database or cache that could not be reached, in the words of PDO, mysqli, pgsql, phpredis, Predis and memcached.
+    const fn names_dependency(self) -> bool {
+        self.has(Word::Code) || (self.has(Word::Service) && self.has(Word::Reason) && !self.has(Word::File))
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +210,7 @@ mod tests {
 
     #[track_caller]
     fn check(record: &str, expected: &[PhpKind]) {
-        assert_eq!(kinds(record.as_bytes()).collect::<Vec<_>>(), expected, "{record}");
+        assert_eq!(each(record.as_bytes()).collect::<Vec<_>>(), expected, "{record}");
     }
 
     #[test]
@@ -272,6 +299,6 @@ mod tests {
     #[test]
     fn the_most_telling_kind_leads() {
         let record = b"PHP message: PHP Warning:  a; PHP message: PHP Fatal error:  Allowed memory size of 1 bytes\"";
-        assert_eq!(worst(record), PhpKind::MemoryExhausted);
+        assert_eq!(kinds(record).worst(), Some(PhpKind::MemoryExhausted));
     }
 }

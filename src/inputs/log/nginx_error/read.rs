@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::action;
 use super::classify::{self, Context};
-use super::fields::{self, Agreement, Tail};
+use super::fields::{self, Agreement, Request, Tail};
 use super::locate::{Located, Shape};
 use super::{errno, peer, php};
 use crate::observation::{Entry, Fields, Phase, Protocol, Source, UpstreamClass, Verdict};
@@ -29,18 +29,20 @@ pub(super) fn find_tail(text: &[u8]) -> Option<Found<'_>> {
     static FINDER: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(CLIENT));
     let record = text.starts_with(php::OPENER);
     let mut fallback: Option<Found<'_>> = None;
-    for at in FINDER.find_iter(text).take(CANDIDATES) {
-        let Some(message) = text.get(..at).and_then(message_before) else { continue };
-        if record && !ends_record(message) {
-            continue;
-        }
-        let tail = fields::read(text.get(at + CLIENT.len()..)?);
-        let found = Found { message, tail };
-        if tail.agreement == Agreement::Whole {
-            return Some(found);
-        }
-        if fallback.is_none_or(|earlier| earlier.tail.agreement < tail.agreement) {
-            fallback = Some(found);
+    for request in Request::ALL {
+        for at in FINDER.find_iter(text).take(CANDIDATES) {
+            let Some(message) = text.get(..at).and_then(message_before) else { continue };
+            if record && !ends_record(message) {
+                continue;
+            }
+            let tail = fields::read(text.get(at + CLIENT.len()..)?, request);
+            let found = Found { message, tail };
+            if tail.agreement == Agreement::Whole {
+                return Some(found);
+            }
+            if fallback.is_none_or(|earlier| earlier.tail.agreement < tail.agreement) {
+                fallback = Some(found);
+            }
         }
     }
     fallback
@@ -66,12 +68,16 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
     let (message, action) = action::split(found.map_or(text, |found| found.message));
     let tail = found.map(|found| found.tail);
     let fields = tail.map_or_else(Fields::default, |tail| tail.fields);
+    let php = message.strip_prefix(php::OPENER).map(php::kinds).unwrap_or_default();
+    let errno = errno::find(message);
     let context = Context {
         level: located.level,
         action,
+        php,
+        errno: errno.map(errno::to_linux),
         has_upstream: fields.upstream.is_some(),
         has_fields: tail.is_some(),
-        mail: tail.is_some_and(|tail| is_mail(text, tail)),
+        mail: tail.is_some_and(|tail| tail.mail),
     };
     let verdict = classify::classify(message, context);
     Entry {
@@ -85,7 +91,8 @@ pub(super) fn read(entry: &[u8], located: Located) -> Entry<'_> {
             (Some(upstream), _) => peer::protocol(upstream),
             (None, _) => None,
         },
-        errno: is_errno_bearing(verdict).then(|| errno::find(message)).flatten(),
+        errno: errno.filter(|_| is_errno_bearing(message, verdict)),
+        php,
         message,
         fields,
     }
@@ -103,12 +110,6 @@ pub(super) fn is_telling(line: &[u8]) -> bool {
     }
 }
 
-/// The mail proxy writes its upstream without quotes, after the login.
-fn is_mail(text: &[u8], tail: Tail<'_>) -> bool {
-    tail.agreement != Agreement::Whole && memmem::find(text, b", login: \"").is_some()
-        || tail.fields.server.is_some_and(|server| memmem::find(server, b", upstream: ").is_some())
-}
-
 /// The phase to report: that of the action, or what the message itself says nginx was doing.
 fn phase(verdict: Verdict, context: Context) -> Option<Phase> {
     match verdict {
@@ -118,9 +119,10 @@ fn phase(verdict: Verdict, context: Context) -> Option<Phase> {
 }
 
 /// In these the number in parentheses is the resolver's or OpenSSL's, not the operating system's.
-const fn is_errno_bearing(verdict: Verdict) -> bool {
-    !matches!(
+fn is_errno_bearing(message: &[u8], verdict: Verdict) -> bool {
+    let is_others = matches!(
         verdict,
         Verdict::Upstream(UpstreamClass::DnsNotResolved | UpstreamClass::TlsVerifyFailed) | Verdict::Php(_)
-    )
+    );
+    !is_others && !message.starts_with(b"DNS error (")
 }

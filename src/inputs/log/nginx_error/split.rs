@@ -4,7 +4,10 @@
 //! feeds, when a module logged a stack trace, or when a transport wrapped it. What PHP wrote can look like an entry of its
 //! own; it is taken for one only when the record it stands in is not closed behind it.
 
-use memchr::{memchr, memmem};
+use std::sync::LazyLock;
+
+use memchr::memchr;
+use memchr::memmem::Finder;
 
 use super::locate::{self, Located, Shape};
 use super::{fields, head, php, read};
@@ -79,31 +82,24 @@ fn grow(bytes: &[u8], mut length: usize, located: Located, more: More) -> Step {
             RecordEnd::Nowhere => {}
         }
     }
-    let mut open = is_open(bytes.get(..length).unwrap_or_default(), located);
-    loop {
+    // What follows an entry that is complete is never its own: else it would depend on whether it had come already.
+    while is_open(bytes.get(..length).unwrap_or_default(), located) {
         let rest = bytes.get(length..).unwrap_or_default();
         let Some(end) = line_end(rest, more) else {
-            // Nothing, or a part of a line: only an entry that is open can own it.
-            return if open && more == More::Expected && length < LONGEST_ENTRY {
-                Step::Wait
-            } else {
-                Step::Entry { length, lines, located }
-            };
+            if more == More::Expected && length < LONGEST_ENTRY {
+                return Step::Wait;
+            }
+            break;
         };
         let line = rest.get(..end).unwrap_or_default();
-        if starts_another(line, open) || length + end >= LONGEST_ENTRY {
-            return Step::Entry { length, lines, located };
+        // What a module logged into an open entry is its own text, however telling: only a head begins another.
+        if locate::anywhere(line).is_some() || length + end >= LONGEST_ENTRY {
+            break;
         }
         length += (end + 1).min(rest.len());
         lines += 1;
-        open = open && is_open(bytes.get(..length).unwrap_or_default(), located);
     }
-}
-
-/// Whether a line after an entry begins another one. What a module logged into an open entry is its own text, however
-/// telling: there only a head counts.
-fn starts_another(line: &[u8], open: bool) -> bool {
-    locate::anywhere(line).is_some() || (!open && headless(line).is_some())
+    Step::Entry { length, lines, located }
 }
 
 /// Whether the entry so far lacks its end.
@@ -128,9 +124,11 @@ fn opens_record(line: &[u8], located: Located) -> bool {
 
 /// Whether a line holds `" while …, client: `: the end of a record and the beginning of the fields.
 fn closes_record(line: &[u8]) -> bool {
-    memmem::find_iter(line, b"\" while ").any(|at| {
+    static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\" while "));
+    static FIELDS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(", client: "));
+    END.find_iter(line).any(|at| {
         let behind = line.get(at..line.len().min(at + 160)).unwrap_or_default();
-        memmem::find(behind, b", client: ").is_some()
+        FIELDS.find(behind).is_some()
     })
 }
 
@@ -172,3 +170,6 @@ fn record_end(bytes: &[u8], from: usize, more: More) -> RecordEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::peer;
 use super::scan::{Piece, Scanner};
-use super::{peer, php};
 use crate::inputs::log::names::Names;
 use crate::inputs::log::{Consumer, More};
 use crate::observation::{
@@ -54,12 +54,12 @@ impl Tally {
 
     #[inline]
     fn count(&mut self, entry: &Entry<'_>) {
-        if let Some(slot) = entry.level.and_then(|level| self.delta.levels.get_mut(level.index())) {
-            *slot += 1;
+        if let Some(level) = entry.level {
+            add(&mut self.delta.levels, level.index(), 1);
         }
         match entry.verdict {
             Verdict::Upstream(class) => self.count_upstream(entry, class),
-            Verdict::Local(class) => add(&mut self.delta.local, class.index()),
+            Verdict::Local(class) => add(&mut self.delta.local, class.index(), 1),
             Verdict::Php(_) => self.count_php(entry),
             Verdict::PeerDisabled => {
                 if let Some(upstream) = entry.fields.upstream {
@@ -75,20 +75,23 @@ impl Tally {
 
     #[inline]
     fn count_upstream(&mut self, entry: &Entry<'_>, class: UpstreamClass) {
-        add(&mut self.delta.upstream, class.index());
+        add(&mut self.delta.upstream, class.index(), 1);
         let is_group = class == UpstreamClass::NoLiveUpstreams;
         let name = entry.fields.upstream.map_or(std::borrow::Cow::Borrowed(&b""[..]), |raw| key(raw, is_group));
         self.upstreams.with(&name, |counts| {
-            add(&mut counts.classes, class.index());
+            add(&mut counts.classes, class.index(), 1);
             counts.is_group |= is_group;
         });
-        self.servers.with(entry.fields.server.unwrap_or_default(), |classes| add(classes, class.index()));
+        self.servers.with(entry.fields.server.unwrap_or_default(), |classes| add(classes, class.index(), 1));
     }
 
     fn count_php(&mut self, entry: &Entry<'_>) {
         let peer = entry.fields.upstream.map_or(std::borrow::Cow::Borrowed(&b""[..]), peer::address);
-        let Some(record) = entry.message.strip_prefix(php::OPENER) else { return };
-        self.peers.with(&peer, |kinds| php::kinds(record).for_each(|kind| add(kinds, kind.index())));
+        self.peers.with(&peer, |counts| {
+            for (kind, count) in entry.php.iter() {
+                add(counts, kind.index(), count.into());
+            }
+        });
     }
 
     /// Turns the counts by name into series of the delta.
@@ -168,9 +171,9 @@ fn key(upstream: &[u8], is_group: bool) -> std::borrow::Cow<'_, [u8]> {
 }
 
 #[inline]
-fn add<const N: usize>(counts: &mut [u64; N], index: usize) {
+fn add<const N: usize>(counts: &mut [u64; N], index: usize, by: u64) {
     if let Some(count) = counts.get_mut(index) {
-        *count += 1;
+        *count += by;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::action::Action;
 use super::classify::Context;
-use super::errno::{self, linux};
+use super::errno::linux;
 use crate::observation::{Level, Phase, UpstreamClass as Class, Verdict};
 
 /// The class of a message in upstream context; `None` when it is about something else.
@@ -25,7 +25,7 @@ pub(super) fn classify(message: &[u8], context: Context) -> Option<Verdict> {
             if has(message, b", ignored") {
                 return Some(Verdict::Other);
             }
-            by_connect_errno(message)
+            by_connect_errno(message, context.errno)
         }
         b'c' if in_connecting(context) && starts(b"could not enable transparent proxying") => Class::ConnectFailed,
         b'c' if starts(b"closed connection") => return received(message, context),
@@ -69,10 +69,6 @@ fn has(message: &[u8], words: &[u8]) -> bool {
     memchr::memmem::find(message, words).is_some()
 }
 
-fn linux_errno(message: &[u8]) -> Option<u16> {
-    errno::find(message).map(errno::to_linux)
-}
-
 /// Connecting, and not a warning about an option that was not set.
 fn in_connecting(context: Context) -> bool {
     context.phase() == Some(Phase::Connecting) && context.is_severe()
@@ -80,11 +76,11 @@ fn in_connecting(context: Context) -> bool {
 
 fn connect(message: &[u8], context: Context) -> Option<Verdict> {
     let attempted = context.phase() == Some(Phase::Connecting) || context.has_upstream;
-    attempted.then(|| Verdict::Upstream(by_connect_errno(message)))
+    attempted.then(|| Verdict::Upstream(by_connect_errno(message, context.errno)))
 }
 
-fn by_connect_errno(message: &[u8]) -> Class {
-    match linux_errno(message) {
+fn by_connect_errno(message: &[u8], errno: Option<u16>) -> Class {
+    match errno {
         Some(linux::ECONNREFUSED) => Class::ConnectRefused,
         Some(linux::ENOENT) => Class::ConnectSocketMissing,
         Some(linux::EACCES | linux::EPERM) => Class::ConnectPermissionDenied,
@@ -107,10 +103,12 @@ fn of_upstream(message: &[u8], context: Context) -> Option<Verdict> {
     let phase = context.phase();
     let class = match said.first()? {
         b't' if starts(b"timed out") => return timed_out(context),
+        // Said by the filters of the body only, whatever nginx was doing when it began (unbuffered, it never says).
+        b'p' if starts(b"prematurely closed FastCGI request") => Class::ClosedInBody,
         b'p' if starts(b"prematurely closed ") => closed(phase),
         b'p' if starts(b"prematurely sent response") => Class::ResponseInvalid,
         b'c' if starts(b"closed prematurely ") || starts(b"closed connection") => {
-            if linux_errno(message) == Some(linux::ECONNRESET) { reset(phase) } else { closed(phase) }
+            if context.errno == Some(linux::ECONNRESET) { reset(phase) } else { closed(phase) }
         }
         b's' if starts(b"sent ") => return sent_by_upstream(said.strip_prefix(b"sent ")?).map(Verdict::Upstream),
         b's' if starts(b"server temporarily disabled") => return Some(Verdict::PeerDisabled),
@@ -181,14 +179,14 @@ fn received(message: &[u8], context: Context) -> Option<Verdict> {
         return Some(Verdict::Client);
     }
     let class = match phase {
-        Phase::Connecting => by_connect_errno(message),
+        Phase::Connecting => by_connect_errno(message, context.errno),
         Phase::Handshaking => Class::TlsHandshakeFailed,
         Phase::Resolving => return None,
         // The log does not tell which of the two sides of a WebSocket broke.
         Phase::ProxyingUpgraded => return Some(Verdict::Other),
         Phase::SendingToClient if !context.has_upstream => return Some(Verdict::Client),
         Phase::Sending | Phase::ReadingHeader | Phase::ReadingBody | Phase::SendingToClient | Phase::Proxying => {
-            match linux_errno(message) {
+            match context.errno {
                 Some(linux::ECONNRESET | linux::EPIPE | linux::ECONNABORTED) => reset(Some(phase)),
                 // TLS 1.3's and OpenSSL 3's word for a connection closed without a goodbye; kevent's for end of file.
                 None if has(message, b"unexpected eof") || has(message, b"returned 0") => closed(Some(phase)),
@@ -210,7 +208,7 @@ fn sent(message: &[u8], context: Context) -> Option<Verdict> {
         Phase::SendingToClient => return Some(Verdict::Client),
         Phase::ProxyingUpgraded => return Some(Verdict::Other),
         Phase::Resolving => return None,
-        Phase::Connecting => by_connect_errno(message),
+        Phase::Connecting => by_connect_errno(message, context.errno),
         Phase::Handshaking => Class::TlsHandshakeFailed,
         Phase::Sending | Phase::ReadingHeader | Phase::ReadingBody | Phase::Proxying => {
             if !context.is_severe() {
@@ -275,14 +273,20 @@ fn is_address_error(message: &[u8], context: Context) -> bool {
         return false;
     }
     const PLACES: [&[u8]; 2] = [b" in upstream \"", b" in pass \""];
-    let Some(at) = PLACES.iter().find_map(|place| memchr::memmem::find(message, place)) else { return false };
     // The reason is one of ngx_parse_url()'s: plain words, before anything that came from outside.
-    at < 64 && message.get(..at).is_some_and(|reason| reason.iter().all(|b| b.is_ascii_alphanumeric() || *b == b' '))
+    let Some(quote) = memchr::memchr(b'"', message.get(..message.len().min(80)).unwrap_or_default()) else {
+        return false;
+    };
+    let reason = message.get(..=quote).unwrap_or_default();
+    PLACES.iter().any(|place| {
+        let words = reason.strip_suffix(*place);
+        words.is_some_and(|words| words.iter().all(|b| b.is_ascii_alphanumeric() || *b == b' '))
+    })
 }
 
 /// `name could not be resolved (3: Host not found)`: the name is one word, so a quoted path cannot pose as it.
 fn is_unresolved(message: &[u8]) -> bool {
-    let Some(at) = memchr::memmem::find(message, b" could not be resolved (") else { return false };
-    let name = message.get(..at).unwrap_or_default();
+    let before_code = memchr::memrchr(b'(', message).and_then(|at| message.get(..at));
+    let Some(name) = before_code.and_then(|text| text.strip_suffix(b" could not be resolved ")) else { return false };
     !name.is_empty() && (!name.contains(&b' ') || message.starts_with(b"service "))
 }

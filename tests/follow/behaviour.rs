@@ -1,174 +1,14 @@
-//! Behaviour of the follower on real files in a temporary directory.
+//! What the follower does, one behaviour per test.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use tempfile::TempDir;
-use tokio::sync::mpsc::Receiver;
+use nginx_502_exporter::inputs::log::follow::FollowOptions;
+use nginx_502_exporter::observation::FailureReason;
 
-use super::{FollowOptions, Follower};
-use crate::inputs::Sink;
-use crate::inputs::log::{Consumer, MAX_HELD_BACK, More};
-use crate::observation::{FailureReason, FileDelta, Health, Level, LocalClass, LogDelta, Observation, UpstreamClass};
-
-/// Takes lines as bytes; a line without end when nothing more can come.
-struct Lines {
-    file: Arc<str>,
-    lines: Arc<Mutex<Vec<Vec<u8>>>>,
-    read: FileDelta,
-}
-
-impl Consumer for Lines {
-    fn consume(&mut self, bytes: &[u8], more: More) -> usize {
-        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
-        let taken = if more == More::Never || bytes.len() - whole >= MAX_HELD_BACK { bytes.len() } else { whole };
-        let mut lines = self.lines.lock().unwrap();
-        for line in bytes[..taken].split_inclusive(|byte| *byte == b'\n') {
-            self.read.lines += 1;
-            lines.push(line.strip_suffix(b"\n").unwrap_or(line).to_vec());
-        }
-        self.read.bytes += taken as u64;
-        taken
-    }
-
-    fn rotated(&mut self, lost_bytes: u64) {
-        self.read.rotations += 1;
-        self.read.lost_bytes += lost_bytes;
-    }
-
-    fn take_delta(&mut self) -> Option<Box<LogDelta>> {
-        let read = std::mem::take(&mut self.read);
-        (read != FileDelta::default()).then(|| {
-            Box::new(LogDelta {
-                file: Arc::clone(&self.file),
-                read,
-                levels: [0; Level::COUNT],
-                upstream: [0; UpstreamClass::COUNT],
-                local: [0; LocalClass::COUNT],
-                series: Vec::new(),
-                lag: Duration::ZERO,
-                at: SystemTime::now(),
-            })
-        })
-    }
-}
-
-/// A follower in a directory of its own, and what came out of it.
-struct Scene {
-    dir: TempDir,
-    lines: Arc<Mutex<Vec<Vec<u8>>>>,
-    follower: Option<Follower>,
-    receiver: Option<Receiver<Observation>>,
-    health: Vec<Health>,
-    deltas: Vec<LogDelta>,
-}
-
-impl Scene {
-    fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        Self { dir, lines: Arc::default(), follower: None, receiver: None, health: Vec::new(), deltas: Vec::new() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn options(&self, patterns: &[&str]) -> FollowOptions {
-        FollowOptions {
-            patterns: self.names(patterns),
-            poll_interval: Duration::from_millis(50),
-            keep_rotated: Duration::from_secs(5),
-            ..FollowOptions::default()
-        }
-    }
-
-    fn names(&self, patterns: &[&str]) -> Vec<String> {
-        patterns.iter().map(|name| self.path(name).to_str().unwrap().to_owned()).collect()
-    }
-
-    /// Starts, and returns when the first look is over.
-    fn start(&mut self, options: FollowOptions) {
-        let lines = Arc::clone(&self.lines);
-        let make = move |path: &Path| -> Box<dyn Consumer + Send> {
-            let file = path.to_string_lossy().into();
-            Box::new(Lines { file, lines: Arc::clone(&lines), read: FileDelta::default() })
-        };
-        let (sink, receiver) = Sink::channel();
-        let expects_health = !options.patterns.is_empty();
-        self.follower = Some(Follower::start(options, Box::new(make), sink).unwrap());
-        self.receiver = Some(receiver);
-        self.health.clear();
-        if expects_health {
-            self.wait("first health", |scene| !scene.health.is_empty());
-        }
-    }
-
-    fn follow(&mut self, patterns: &[&str]) {
-        self.start(self.options(patterns));
-    }
-
-    fn stop(&mut self) {
-        self.follower.take().unwrap().stop();
-        self.receive();
-    }
-
-    fn receive(&mut self) {
-        while let Some(Ok(observation)) = self.receiver.as_mut().map(Receiver::try_recv) {
-            match observation {
-                Observation::Log(delta) => self.deltas.push(*delta),
-                Observation::Health(health) => self.health.push(health),
-                other => panic!("unexpected {other:?}"),
-            }
-        }
-    }
-
-    fn wait(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            self.receive();
-            if condition(self) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "waited for {what}; lines {:?}, {:?}", self.lines(), self.health);
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let lines = self.lines.lock().unwrap();
-        lines.iter().take(1000).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
-    }
-
-    fn expect(&mut self, lines: &[&str]) {
-        self.wait(&format!("{lines:?}"), |scene| scene.lines().len() >= lines.len());
-        assert_eq!(self.lines(), lines);
-    }
-
-    fn sum(&self, field: impl Fn(&FileDelta) -> u64) -> u64 {
-        self.deltas.iter().map(|delta| field(&delta.read)).sum()
-    }
-
-    fn reason(&self, name: &str) -> Option<Result<(), FailureReason>> {
-        let input = format!("nginx_error_log:{}", self.path(name).display());
-        let last = self.health.iter().rev().find(|health| *health.input == input)?;
-        Some(last.outcome.clone().map_err(|failure| failure.reason))
-    }
-
-    fn append(&self, name: &str, text: &str) {
-        append(&mut OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap(), text);
-    }
-
-    fn rename(&self, from: &str, to: &str) {
-        fs::rename(self.path(from), self.path(to)).unwrap();
-    }
-}
-
-fn append(file: &mut File, text: &str) {
-    file.write_all(text.as_bytes()).unwrap();
-}
+use crate::scene::{Scene, append};
 
 #[test]
 fn begins_at_the_end_of_what_exists_and_at_the_beginning_of_what_appears() {
@@ -431,24 +271,122 @@ fn links_stay_within_the_root() {
     assert_eq!(&*scene.deltas[0].file, "/var/log/a.log");
 }
 
+/// How many files this process has open in a directory.
+fn open_files(dir: &Path) -> usize {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+    descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).filter(|path| path.starts_with(dir)).count()
+}
+
 #[test]
 fn rotations_leave_no_descriptor_open() {
     let mut scene = Scene::new();
     scene.append("a.log", "");
     let quick = FollowOptions { keep_rotated: Duration::ZERO, ..scene.options(&["a.log"]) };
     scene.start(quick);
-    let dir = scene.dir.path().to_owned();
-    let open = move || {
-        let descriptors = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
-        descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).filter(|path| path.starts_with(&dir)).count()
-    };
     for round in 0..100 {
         scene.append("a.log", &format!("{round}\n"));
         scene.rename("a.log", &format!("a.log.{}", round % 3));
         scene.append("a.log", "");
         scene.wait("a line", |scene| scene.lines().len() == round + 1);
     }
-    scene.wait("the old files to be closed", |_| open() == 1);
+    let dir = scene.dir.path().to_owned();
+    scene.wait("the old files to be closed", |_| open_files(&dir) == 1);
     scene.stop();
-    assert_eq!(open(), 0);
+    assert_eq!(open_files(&dir), 0);
+}
+
+#[test]
+fn a_file_that_may_not_be_read_at_first_is_read_from_where_it_was_then() {
+    let mut scene = Scene::new();
+    let mode = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(scene.dir.path().to_owned(), 0o755);
+    scene.append("a.log", "old\n");
+    mode(scene.path("a.log"), 0o000);
+    let mut scene = as_nobody(move || {
+        scene.follow(&["a.log"]);
+        scene
+    });
+    assert_eq!(scene.reason("a.log"), Some(Err(FailureReason::Permission)));
+    scene.append("a.log", "meanwhile\n");
+    mode(scene.path("a.log"), 0o644);
+    scene.expect(&["meanwhile"]);
+    scene.wait("health", |scene| scene.reason("a.log") == Some(Ok(())));
+}
+
+/// Credentials are a thread's own, and passed on to the threads it starts.
+fn as_nobody<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    let nobody = std::thread::spawn(move || {
+        rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(65534)).unwrap();
+        run()
+    });
+    nobody.join().unwrap()
+}
+
+#[test]
+fn where_inotify_is_refused_files_are_polled() {
+    let mut scene = Scene::new();
+    fs::set_permissions(scene.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    scene.append("a.log", "");
+    let (mut scene, taken) = as_nobody(move || {
+        let taken: Vec<_> = (0..10_000).map_while(|_| inotify::Inotify::init().ok()).collect();
+        assert!(inotify::Inotify::init().is_err());
+        scene.follow(&["a.log", "*.log"]);
+        (scene, taken)
+    });
+    drop(taken);
+    scene.append("a.log", "1\n");
+    scene.expect(&["1"]);
+    scene.append("b.log", "2\n");
+    scene.expect(&["1", "2"]);
+    scene.rename("a.log", "a.log.1");
+    scene.append("a.log", "3\n");
+    scene.append("a.log.1", "4\n");
+    scene.wait("four lines", |scene| scene.lines().len() == 4);
+}
+
+#[test]
+fn rotation_faster_than_files_are_closed_is_bounded_in_descriptors_and_loses_nothing() {
+    let mut scene = Scene::new();
+    scene.append("a.log", "");
+    scene.follow(&["a.log"]);
+    for round in 0..600 {
+        scene.append("a.log", &format!("{round}\n"));
+        scene.rename("a.log", &format!("a.log.{round}"));
+    }
+    scene.wait("all lines", |scene| scene.lines().len() == 600);
+    let dir = scene.dir.path().to_owned();
+    scene.wait("files to be closed", move |_| open_files(&dir) <= 512);
+}
+
+#[test]
+fn bytes_come_through_as_they_are() {
+    let mut scene = Scene::new();
+    scene.append("a.log", "");
+    scene.follow(&["a.log"]);
+    let bytes = b"\0nul\n\xff\xfe not UTF-8 \xc3\n\r\n";
+    fs::write(scene.path("a.log"), bytes).unwrap();
+    scene.wait("three lines", |scene| scene.lines().len() == 3);
+    assert_eq!(scene.lines.lock().unwrap().join(&b'\n'), &bytes[..bytes.len() - 1]);
+}
+
+#[test]
+fn garbage_without_line_feeds_is_read_in_bounded_memory() {
+    const CHUNK: usize = 1 << 20;
+    let resident = || {
+        let status = fs::read_to_string("/proc/self/statm").unwrap();
+        status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    };
+    let mut scene = Scene::new();
+    scene.append("a.log", "");
+    scene.follow(&["a.log"]);
+    let before = resident();
+    let mut file = OpenOptions::new().append(true).open(scene.path("a.log")).unwrap();
+    let garbage = "g".repeat(CHUNK);
+    (0..100).for_each(|_| append(&mut file, &garbage));
+    append(&mut file, "\nafter it\n");
+    scene.wait("the line after it", |scene| scene.lines.lock().unwrap().ends_with(&[b"after it".to_vec()]));
+    let more = resident().saturating_sub(before);
+    assert!(more < 30 << 20, "{more} bytes more");
+    scene.stop();
+    assert_eq!(scene.sum(|read| read.bytes), (100 * CHUNK + 10) as u64);
 }
