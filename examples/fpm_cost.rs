@@ -67,7 +67,7 @@ fn main() {
     let workers = || {
         Processes::read(Path::new("/proc")).masters().find(|found| found.pid == master).map(|found| found.workers.len())
     };
-    process.wait_until_ready(&lab, || workers() == Some(pools));
+    process.wait_until_ready(&lab, |_| workers() == Some(pools));
     let sources = Sources { procfs: "/proc".into(), rootfs: "/".into(), conf: vec![conf] };
     let procfs = Path::new("/proc");
     let processes = measure("look for masters and workers", || Processes::read(procfs));

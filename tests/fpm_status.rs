@@ -176,6 +176,8 @@ fn a_saturated_pool_does_not_answer_but_its_second_listener_does() {
     let script = fpm.script("slow.php", SLOW);
     let separate = target(&lab);
     assert!(separate.page.as_ref().unwrap().separate);
+    // FPM opens its listeners one after the other.
+    lab.wait_for("the second listener", PATIENT, || read(&separate, PATIENT).outcome.is_ok());
     let requests = [(); 3].map(|()| Request::start(&fpm, &script, &[]));
     lab.wait_for("both workers to be busy", PATIENT, || status(&separate).active == Some(2));
     let told = status(&separate);

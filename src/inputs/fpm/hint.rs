@@ -6,7 +6,9 @@ use crate::observation::fpm::StatusReason;
 /// The hint for one reason and one pool.
 pub(super) fn hint(reason: StatusReason, target: &Target) -> String {
     let place = target.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
-    let (pool, peer) = (&target.pool, &target.peer);
+    let pool = &target.pool;
+    // Of the page, which may have a listener of its own.
+    let peer = target.page.as_ref().map_or_else(|| target.peer.to_string(), |page| page.address.to_string());
     let path = target.page.as_ref().map_or("/status", |page| &page.path);
     match reason {
         StatusReason::NotConfigured => format!(

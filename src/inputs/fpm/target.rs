@@ -1,5 +1,6 @@
 //! What to ask, derived from discovery or said by hand.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,6 +63,15 @@ impl Target {
             max_children: pool.max_children.as_ref().map(|stated| stated.value),
             place: Some(stated.unwrap_or(&pool.at).clone()),
         })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix { root: _, path } => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => f.write_str(address),
+        }
     }
 }
 
