@@ -43,8 +43,11 @@ pub(super) fn survey(config: &Config) -> Survey {
     let mut survey = Survey::default();
     let sources =
         fpm::Sources { procfs: config.procfs.clone(), rootfs: config.rootfs.clone(), conf: config.fpm_confs.clone() };
-    let pools = fpm::discover(&sources);
-    survey.problems.extend(pools.problems.iter().map(ToString::to_string));
+    let pools = fpm::discover(&sources, &fpm::Processes::read(&config.procfs));
+    survey.problems.extend(pools.problems.iter().map(|problem| match problem.line {
+        Some(line) => format!("{}:{line}: {}", problem.file.display(), problem.what),
+        None => format!("{}: {}", problem.file.display(), problem.what),
+    }));
     let pings = survey.pools(&pools);
 
     let running = nginx::masters(&config.procfs).unwrap_or_default();
