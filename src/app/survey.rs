@@ -52,7 +52,11 @@ pub(super) fn survey(config: &Config) -> Survey {
 
     let running = nginx::masters(&config.procfs).unwrap_or_default();
     // One in a container has paths of another root.
-    let running = running.into_iter().find(|master| !master.in_container);
+    let is_meant = |master: &Loaded| match &config.nginx_conf {
+        Some(conf) => master.conf_path.as_ref() == Some(conf),
+        None => true,
+    };
+    let running = running.into_iter().find(|master| !master.in_container && is_meant(master));
     match Disk::new(&config.rootfs) {
         Ok(disk) => {
             let nginx = nginx::discover(&options(config, running.as_ref()), &disk);

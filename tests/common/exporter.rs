@@ -1,7 +1,7 @@
 //! The exporter itself: the built binary.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,6 +28,13 @@ impl Exporter {
 
     /// The same through a program that becomes the exporter.
     pub fn start_as<A: AsRef<OsStr>>(lab: &Lab, program: &Path, arguments: impl IntoIterator<Item = A>) -> Self {
+        // What other tests have running is none of this one's business: it would be found, and probed.
+        let alone = ["--nginx.conf=/dev/null", "--fpm.conf=/dev/null", "--probe.disable=all"].map(OsString::from);
+        let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+        Self::launch(lab, program, alone.into_iter().chain(arguments))
+    }
+
+    fn launch(lab: &Lab, program: &Path, arguments: impl Iterator<Item = OsString>) -> Self {
         let address = Address::loopback(free_port());
         let mut process = Process::start(
             "nginx-502-exporter",
@@ -41,6 +48,14 @@ impl Exporter {
     /// Follows one nginx error log from its start.
     pub fn following(lab: &Lab, error_log: &Path) -> Self {
         Self::start(lab, [OsStr::new("--nginx.error-log"), error_log.as_os_str(), OsStr::new("--log.from-start")])
+    }
+
+    /// Looks at one nginx and one PHP-FPM, by their configurations.
+    pub fn looking_at(lab: &Lab, nginx: &Path, fpm: &Path) -> Self {
+        let seen = [OsStr::new("--nginx.conf"), nginx.as_os_str(), OsStr::new("--fpm.conf"), fpm.as_os_str()];
+        let clocks =
+            ["--socket.interval=50ms", "--fpm.interval=200ms", "--fpm.timeout=150ms", "--probe.interval=200ms"];
+        Self::launch(lab, &binary(), seen.into_iter().map(OsStr::to_owned).chain(clocks.map(OsString::from)))
     }
 
     /// Where it listens.
