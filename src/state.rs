@@ -5,14 +5,24 @@
 
 mod counters;
 pub mod hub;
+mod known;
 mod label;
+mod pools;
+mod probes;
 mod snapshot;
+mod sockets;
 
 pub use counters::OpenCounters;
 pub use label::{MAX_LABEL_BYTES, OpenLabels};
-pub use snapshot::{Input, Snapshot};
+pub use pools::{Pool, PoolTotals};
+pub use probes::{NameReading, Peer, PeerName};
+pub use snapshot::{Input, MAX_AGE, Snapshot};
+pub use sockets::Sockets;
 
 // The words a snapshot speaks: who renders one needs no other module.
+pub use crate::observation::fpm::{FpmStatus, MemoryKind, StatusReason, WorkerState};
+pub use crate::observation::probe::{ProbePhase, ProbeReason};
+pub use crate::observation::socket::{ListenerState, Listening};
 pub use crate::observation::{
     Failure, FailureReason, FileDelta, Level, LocalClass, PeerLabels, PhpKind, ProcessUsage, Reload, UpstreamClass,
 };
@@ -22,7 +32,9 @@ use std::time::SystemTime;
 
 use crate::observation::{Health, LogDelta, NGINX_ERROR_LOG, Observation, PROCESS, SeriesDelta};
 
+use known::UpstreamNames;
 use label::cleaned;
+use probes::LoadedNames;
 
 /// How much the outside world can make us remember.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,19 +55,28 @@ impl Default for Limits {
 pub struct State {
     now: Snapshot,
     limits: Limits,
+    upstreams: UpstreamNames,
+    loaded_names: LoadedNames,
 }
 
 impl State {
     /// Nothing seen yet: every closed set at zero, every reading absent.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { now: Snapshot::empty(limits, SystemTime::UNIX_EPOCH), limits }
+        Self {
+            now: Snapshot::empty(limits, SystemTime::UNIX_EPOCH),
+            limits,
+            upstreams: UpstreamNames::new(),
+            loaded_names: LoadedNames::new(),
+        }
     }
 
-    /// The state as of `taken_at`.
+    /// The state as of `taken_at`, without readings older than [`MAX_AGE`].
     #[must_use]
     pub fn snapshot(&self, taken_at: SystemTime) -> Arc<Snapshot> {
-        Arc::new(Snapshot { taken_at, ..self.now.clone() })
+        let mut snapshot = Snapshot { taken_at, ..self.now.clone() };
+        snapshot.drop_outdated();
+        snapshot.into()
     }
 
     /// Takes note of one observation.
@@ -70,33 +91,21 @@ impl State {
                 }
                 self.now.reload = Some(reload);
             }
-            // Applied by the modules that follow.
-            Observation::Known(_)
-            | Observation::Sockets(_)
-            | Observation::Pool(_)
-            | Observation::PoolMemory(_)
-            | Observation::Probe(_) => {}
+            Observation::Known(known) => self.known(&known),
+            Observation::Sockets(reading) => self.sockets(*reading),
+            Observation::Pool(reading) => self.pool(*reading),
+            Observation::PoolMemory(pools) => self.pool_memory(pools),
+            Observation::Probe(reading) => self.probe(*reading),
         }
     }
 
     fn log(&mut self, delta: LogDelta) {
         let LogDelta { file, read, levels, upstream, local, series, lag, at: _ } = delta;
+        add_all(&mut self.now.entries, &levels);
+        add_all(&mut self.now.upstream_failures, &upstream);
+        add_all(&mut self.now.local_errors, &local);
+        series.into_iter().for_each(|moved| self.series(moved));
         let now = &mut self.now;
-        add_all(&mut now.entries, &levels);
-        add_all(&mut now.upstream_failures, &upstream);
-        add_all(&mut now.local_errors, &local);
-        for moved in series {
-            match moved {
-                SeriesDelta::Upstream(peer, class, n) => {
-                    now.upstream_errors.update(peer, |row| add_at(row, class.index(), n));
-                }
-                SeriesDelta::Server(server, class, n) => {
-                    now.server_errors.update(server, |row| add_at(row, class.index(), n));
-                }
-                SeriesDelta::Php(kind, peer, n) => now.php_errors.update(peer, |row| add_at(row, kind.index(), n)),
-                SeriesDelta::PeerDisabled(peer, n) => now.peers_disabled.update(peer, |row| add(row, n)),
-            }
-        }
         // A file drained after its input left has no input any more: then the lag is nobody's.
         if let Some(input) = now.inputs.get_mut(&cleaned(error_log_input(&file).into()))
             && input.outcome.is_ok()
@@ -104,6 +113,23 @@ impl State {
             input.lag = Some(lag);
         }
         now.files.update(file, |total| add_file(total, read));
+    }
+
+    fn series(&mut self, moved: SeriesDelta) {
+        match moved {
+            SeriesDelta::Upstream(peer, class, n) => {
+                let peer = self.named(peer);
+                self.now.upstream_errors.update(peer, |row| add_at(row, class.index(), n));
+            }
+            SeriesDelta::Server(server, class, n) => {
+                self.now.server_errors.update(server, |row| add_at(row, class.index(), n));
+            }
+            SeriesDelta::Php(kind, peer, n) => self.now.php_errors.update(peer, |row| add_at(row, kind.index(), n)),
+            SeriesDelta::PeerDisabled(peer, n) => {
+                let peer = self.named(peer);
+                self.now.peers_disabled.update(peer, |row| add(row, n));
+            }
+        }
     }
 
     fn health(&mut self, health: Health) {

@@ -26,7 +26,18 @@ use common::prometheus::promtool_check;
 use common::{Lab, Prometheus};
 use nginx_502_exporter::metrics::catalogue::{FAMILIES, Family, Kind, Values};
 use nginx_502_exporter::metrics::{Format, Renderer};
-use nginx_502_exporter::observation::{Health, LogDelta, Observation, SeriesDelta};
+use nginx_502_exporter::observation::fpm::{
+    FpmStatus, MemoryKind, PoolReading, ProcessCounts, WorkerMemory, WorkerState,
+};
+use nginx_502_exporter::observation::probe::{
+    CertificateInfo, ProbeFailure, ProbePhase, ProbePhases, ProbeReading, ProbeReason,
+};
+use nginx_502_exporter::observation::socket::{
+    ListenerKey, ListenerState, Listening, Overflows, OwnerScan, Queue, QueueSource, SocketReading,
+};
+use nginx_502_exporter::observation::{
+    Health, Known, KnownPeer, KnownPool, LogDelta, Observation, PoolMemory, SeriesDelta,
+};
 use nginx_502_exporter::state::{
     Failure, FailureReason, FileDelta, Level, Limits, LocalClass, PeerLabels, PhpKind, ProcessUsage, Reload, Snapshot,
     State, UpstreamClass,
@@ -67,9 +78,107 @@ fn log(upstream: &[(UpstreamClass, u64)], series: Vec<SeriesDelta>) -> Observati
     Observation::Log(Box::new(delta))
 }
 
+fn peer(upstream: &str, peer: &str) -> PeerLabels {
+    PeerLabels { upstream: upstream.into(), peer: peer.into() }
+}
+
+/// One local peer with a certificate and a name, one that is down, and a busy pool, with all that is said of them.
+fn targets() -> [Observation; 7] {
+    let app = ListenerKey::Tcp("127.0.0.1:9000".parse().unwrap());
+    let fpm = ListenerKey::Unix(Path::new("/run/php/php8.2-fpm.sock").into());
+    let known_peer = |labels, host: Option<&str>, listener| KnownPeer { labels, host: host.map(Arc::from), listener };
+    let known = Known {
+        peers: vec![
+            known_peer(peer("app", "127.0.0.1:9000"), Some("app.internal"), Some(app.clone())),
+            known_peer(peer(HOSTILE, "127.0.0.1:9001"), None, None),
+        ],
+        pools: vec![KnownPool { pool: "www".into(), listener: Some(fpm.clone()), max_children: Some(4) }],
+        nginx_loaded_at: Some(at(1)),
+    };
+    let listener = |waiting, accepted, own| ListenerState {
+        source: QueueSource::Netlink,
+        listening: Listening::Yes,
+        queue: Some(Queue { waiting, limit: Some(511), full: Some(false), sockets: 1, inode: 1 }),
+        accepted,
+        abandoned: Some(0),
+        own: Some(own),
+        owner: None,
+    };
+    let sockets = SocketReading {
+        at: at(2),
+        took: Duration::from_micros(300),
+        listeners: vec![(app, Ok(listener(2, 7, 1))), (fpm, Ok(listener(0, 3, 0)))],
+        fallbacks: vec![],
+        overflows: Ok(Overflows { overflows: 11, drops: 12 }),
+        owners: OwnerScan::default(),
+    };
+    let mut states = [0; WorkerState::COUNT];
+    states[WorkerState::Running.index()] = 3;
+    states[WorkerState::Idle.index()] = 1;
+    let page = FpmStatus {
+        start_time: Some(1_794_990_000),
+        accepted: Some(1234),
+        max_children_reached: Some(2),
+        slow_requests: Some(1),
+        max_listen_queue: Some(0),
+        idle: Some(1),
+        active: Some(3),
+        total: Some(4),
+        max_active: Some(4),
+        processes: Some(ProcessCounts { states, longest_request: Some(Duration::from_millis(2500)) }),
+        ..FpmStatus::default()
+    };
+    let took = Duration::from_millis(1);
+    let pool = PoolReading { pool: "www".into(), peer: FPM.into(), outcome: Ok(page), took, at: at(2) };
+    let memory = WorkerMemory {
+        pool: "www".into(),
+        kind: MemoryKind::Pss,
+        workers: 4,
+        sum: 104_857_600,
+        max: 52_428_800,
+        at: at(2),
+    };
+    let mut phases = ProbePhases::default();
+    phases.record(ProbePhase::Dns, Duration::from_micros(500));
+    phases.record(ProbePhase::Connect, Duration::from_micros(250));
+    let certificate = CertificateInfo {
+        subject: "CN=app".into(),
+        issuer: "CN=ca".into(),
+        names: vec!["app".into()],
+        not_before: at(1),
+        not_after: at(1_800_000_000),
+        is_self_signed: false,
+    };
+    let up = ProbeReading {
+        target: peer("app", "127.0.0.1:9000"),
+        up: Ok(()),
+        phases,
+        chain: vec![certificate],
+        resolved: Some(vec!["127.0.0.1".parse().unwrap()]),
+        at: at(2),
+    };
+    let failure = ProbeFailure { reason: ProbeReason::Refused, detail: "111".into() };
+    let down = ProbeReading {
+        target: peer(HOSTILE, "127.0.0.1:9001"),
+        up: Err(failure),
+        phases: ProbePhases::default(),
+        chain: vec![],
+        resolved: None,
+        at: at(2),
+    };
+    [
+        Observation::Known(known.into()),
+        Observation::Sockets(sockets.into()),
+        Observation::Pool(pool.into()),
+        Observation::PoolMemory(vec![PoolMemory { memory, recommended: Some(40) }]),
+        Observation::Probe(up.clone().into()),
+        Observation::Probe(down.into()),
+        Observation::Probe(ProbeReading { resolved: Some(vec!["127.0.0.2".parse().unwrap()]), ..up }.into()),
+    ]
+}
+
 /// A state in which every family has a sample.
 fn scripted() -> Arc<Snapshot> {
-    let peer = |upstream: &str, peer: &str| PeerLabels { upstream: upstream.into(), peer: peer.into() };
     let mut state = State::new(Limits { label_sets_per_family: 3 });
     for observation in [
         health("process", Ok(())),
@@ -102,6 +211,7 @@ fn scripted() -> Arc<Snapshot> {
     ] {
         state.apply(observation);
     }
+    targets().into_iter().for_each(|observation| state.apply(observation));
     state.snapshot(at(3))
 }
 
@@ -209,7 +319,9 @@ fn families_with_closed_labels_only_are_complete_and_zero_from_the_start() {
 fn a_reading_that_was_not_taken_is_absent() {
     let exposition = render(fresh(), Format::Text);
     for name in samples(&exposition).into_keys() {
-        assert!(!name.starts_with("process_") && !name.contains("reload") && !name.contains("input_"), "{name}");
+        let is_reading =
+            ["process_", "phpfpm_", "host_", "nginx_upstream_up"].iter().any(|start| name.starts_with(start));
+        assert!(!is_reading && !name.contains("reload") && !name.contains("input_"), "{name}");
     }
 }
 
@@ -324,6 +436,12 @@ fn a_real_prometheus_scrapes_both_formats_and_answers_queries() {
         assert_eq!(query("nginx_upstream_errors_total{JOB,upstream=\"other\",peer=\"other\"}"), 2.0);
         assert_eq!(query("nginx_upstream_errors_total{JOB,upstream=~\"a.b.c.*🦀 ä,\"}"), 1.0);
         assert_eq!(query("nginx_502_exporter_input_failure{JOB} == 1"), 1.0);
+        assert_eq!(query("nginx_upstream_up{JOB,upstream=\"app\"}"), 1.0);
+        assert_eq!(query("nginx_upstream_up{JOB,upstream!=\"app\"}"), 0.0);
+        assert_eq!(query("sum(nginx_upstream_probe_failures_total{JOB})"), 1.0);
+        assert_eq!(query("nginx_upstream_dns_stale{JOB,host=\"app.internal\"}"), 1.0);
+        assert_eq!(query("phpfpm_saturation_ratio{JOB,pool=\"www\"}"), 0.75);
+        assert_eq!(query("phpfpm_worker_memory_bytes{JOB,stat=\"mean\",kind=\"pss\"}"), 26_214_400.0);
         assert_eq!(query("process_cpu_seconds_total{JOB}"), 1.25);
         assert_eq!(
             query("scrape_samples_scraped{JOB}"),

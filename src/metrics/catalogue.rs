@@ -3,109 +3,15 @@
 //! Only counters and gauges (and histograms, when one is needed): these have the same type in OpenMetrics 1.0 and in text
 //! 0.0.4. Help texts are single lines without backslash, because prometheus-client does not escape them.
 
-use std::fmt;
+mod family;
 
-use prometheus_client::registry::Unit;
+pub use family::{Family, Kind, Label, Values};
 
-use super::samples;
-use super::writer::Samples;
-use crate::state::{FailureReason, Level, LocalClass, PhpKind, Snapshot, UpstreamClass};
-
-/// A metric family.
-#[derive(Debug)]
-pub struct Family {
-    /// The name of its series, in both formats.
-    pub name: &'static str,
-    /// Its type.
-    pub kind: Kind,
-    /// What it means, in one line.
-    pub help: &'static str,
-    /// Its labels, in order.
-    pub labels: &'static [Label],
-    /// Writes its samples.
-    pub(super) samples: Write,
-    /// For a family whose open labels are capped: what was counted under `other`.
-    pub(super) overflow: Option<fn(&Snapshot) -> u64>,
-}
-
-type Write = fn(&Snapshot, &mut Samples<'_>) -> fmt::Result;
-
-/// Type of a [`Family`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows; its name ends in `_total`.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-}
-
-/// A label of a [`Family`].
-#[derive(Debug)]
-pub struct Label {
-    /// Its name.
-    pub name: &'static str,
-    /// The values it can have.
-    pub values: Values,
-}
-
-/// The values a [`Label`] can have.
-#[derive(Debug)]
-pub enum Values {
-    /// Named by configuration, file names or logs; capped.
-    Open,
-    /// These and no others. In a family without open label each of them is there from the start.
-    Closed(fn() -> Vec<&'static str>),
-}
-
-impl Family {
-    const fn counter(name: &'static str, labels: &'static [Label], help: &'static str, samples: Write) -> Self {
-        Self { name, kind: Kind::Counter, help, labels, samples, overflow: None }
-    }
-
-    const fn gauge(name: &'static str, labels: &'static [Label], help: &'static str, samples: Write) -> Self {
-        Self { name, kind: Kind::Gauge, help, labels, samples, overflow: None }
-    }
-
-    const fn capped(mut self, overflow: fn(&Snapshot) -> u64) -> Self {
-        self.overflow = Some(overflow);
-        self
-    }
-
-    /// The unit, which is the last word of the name before `_total`.
-    #[must_use]
-    pub fn unit(&self) -> Option<Unit> {
-        let name = self.without_total();
-        [Unit::Bytes, Unit::Seconds].into_iter().find(|unit| strip_unit(name, unit).is_some())
-    }
-
-    /// The name as prometheus-client wants it: it appends the unit and `_total` by itself.
-    pub(super) fn base(&self) -> &'static str {
-        let name = self.without_total();
-        self.unit().and_then(|unit| strip_unit(name, &unit)).unwrap_or(name)
-    }
-
-    fn without_total(&self) -> &'static str {
-        match self.kind {
-            Kind::Counter => self.name.strip_suffix("_total").unwrap_or(self.name),
-            Kind::Gauge => self.name,
-        }
-    }
-}
-
-fn strip_unit(name: &'static str, unit: &Unit) -> Option<&'static str> {
-    name.strip_suffix(unit.as_str())?.strip_suffix('_')
-}
-
-impl Kind {
-    /// The type's name, the same in both formats.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-        }
-    }
-}
+use super::samples::{self, peers, pools};
+use crate::state::{
+    FailureReason, Level, LocalClass, MemoryKind, PhpKind, ProbePhase, ProbeReason, Snapshot, StatusReason,
+    UpstreamClass, WorkerState,
+};
 
 const fn open(name: &'static str) -> Label {
     Label { name, values: Values::Open }
@@ -120,6 +26,12 @@ const LOCAL_CLASS: Label = closed("class", || LocalClass::ALL.iter().map(|class|
 const PHP_KIND: Label = closed("kind", || PhpKind::ALL.iter().map(|kind| kind.name()).collect());
 const LEVEL: Label = closed("level", || Level::ALL.iter().map(|level| level.name()).collect());
 const REASON: Label = closed("reason", || samples::lasting_reasons().map(FailureReason::name).collect());
+const PROBE_REASON: Label = closed("reason", || peers::failures().map(ProbeReason::name).collect());
+const PHASE: Label = closed("phase", || ProbePhase::ALL.iter().map(|phase| phase.name()).collect());
+const STATUS_REASON: Label = closed("reason", || pools::failures().map(StatusReason::name).collect());
+const WORKER_STATE: Label = closed("state", || WorkerState::ALL.iter().map(|state| state.name()).collect());
+const MEMORY_KIND: Label = closed("kind", || MemoryKind::ALL.iter().map(|kind| kind.name()).collect());
+const MEMORY_STAT: Label = closed("stat", || pools::MEMORY_STATS.into());
 const CAPPED_FAMILY: Label = closed("family", || overflows().map(|(family, _)| family).collect());
 
 /// The families that are capped, and what tells how much went past the cap.
@@ -142,7 +54,7 @@ pub static FAMILIES: &[Family] = &[
     Family::counter(
         "nginx_upstream_errors_total",
         &[open("upstream"), open("peer"), UPSTREAM_CLASS],
-        "Failed attempts at an upstream, by upstream, peer and class; a series starts with its first event.",
+        "Failed attempts at an upstream, by upstream, peer and class; from 0 for known peers while they are few, otherwise from the first event.",
         samples::upstream_errors,
     )
     .capped(|s| total(s.upstream_errors.overflow())),
@@ -175,10 +87,194 @@ pub static FAMILIES: &[Family] = &[
     Family::counter(
         "nginx_peer_disabled_total",
         &[open("upstream"), open("peer")],
-        "How often nginx took a peer out of its upstream for a while; a series starts with its first event.",
+        "How often nginx took a peer out of its upstream for a while; from 0 for known peers while they are few.",
         samples::peers_disabled,
     )
     .capped(|s| *s.peers_disabled.overflow()),
+    Family::gauge(
+        "nginx_upstream_up",
+        &[open("upstream"), open("peer")],
+        "Whether the last probe of the peer succeeded; absent where it was not probed.",
+        peers::up,
+    )
+    .capped(|s| s.peers_overflow),
+    Family::counter(
+        "nginx_upstream_probe_failures_total",
+        &[open("upstream"), open("peer"), PROBE_REASON],
+        "Failed probes of the peer, by reason; from 0 for known peers while they are few.",
+        peers::probe_failures,
+    )
+    .capped(|s| total(s.probe_failures.overflow())),
+    Family::gauge(
+        "nginx_upstream_probe_seconds",
+        &[open("upstream"), open("peer"), PHASE],
+        "How long each phase of the last probe took; absent for what was not done or failed.",
+        peers::probe_seconds,
+    ),
+    Family::gauge(
+        "nginx_upstream_listening",
+        &[open("upstream"), open("peer")],
+        "Local peers: whether a connection to the address reaches a listening socket, as the kernel has it.",
+        peers::listening,
+    ),
+    Family::gauge(
+        "nginx_upstream_accept_queue",
+        &[open("upstream"), open("peer")],
+        "Local peers: connections that wait to be accepted, as the kernel has it.",
+        peers::accept_queue,
+    ),
+    Family::gauge(
+        "nginx_upstream_accept_queue_limit",
+        &[open("upstream"), open("peer")],
+        "Local peers: the backlog in force; one connection more than this can wait.",
+        peers::accept_queue_limit,
+    ),
+    Family::gauge(
+        "nginx_upstream_connections",
+        &[open("upstream"), open("peer")],
+        "Local peers: connections accepted and open, without those of the exporter.",
+        peers::connections,
+    ),
+    Family::gauge(
+        "nginx_upstream_certificate_expiry_timestamp_seconds",
+        &[open("upstream"), open("peer")],
+        "When the first of the certificates that the peer presents runs out, in seconds since the epoch.",
+        peers::certificate_expiry,
+    ),
+    Family::gauge(
+        "nginx_upstream_dns_stale",
+        &[open("upstream"), open("host")],
+        "Whether the name resolves to other addresses than at the first look since nginx loaded its configuration; absent while no nginx is seen.",
+        peers::dns_stale,
+    ),
+    Family::gauge(
+        "phpfpm_up",
+        &[open("pool")],
+        "Whether the status page answered; absent where there is none, and while every worker is busy, when it is not asked: then phpfpm_busy_workers tells that the pool lives.",
+        pools::up,
+    )
+    .capped(|s| s.pools_overflow),
+    Family::counter(
+        "phpfpm_status_failures_total",
+        &[open("pool"), STATUS_REASON],
+        "Failed looks at the status page, by reason; from 0 for known pools while they are few.",
+        pools::status_failures,
+    )
+    .capped(|s| total(s.status_failures.overflow())),
+    Family::gauge(
+        "phpfpm_max_children",
+        &[open("pool")],
+        "The most workers the pool may have, from its configuration.",
+        pools::max_children,
+    ),
+    Family::gauge(
+        "phpfpm_busy_workers",
+        &[open("pool")],
+        "Workers that serve a connection: from the kernel, true also while the pool is saturated; from the status page where the kernel does not see the pool.",
+        pools::busy_workers,
+    ),
+    Family::gauge(
+        "phpfpm_saturation_ratio",
+        &[open("pool")],
+        "Busy workers as a share of max_children; 1 means that requests wait.",
+        pools::saturation,
+    ),
+    Family::gauge(
+        "phpfpm_listen_queue",
+        &[open("pool")],
+        "Connections that wait for a worker: from the kernel; from the status page for TCP only, where the kernel does not see the pool.",
+        pools::listen_queue,
+    ),
+    Family::gauge(
+        "phpfpm_listen_queue_limit",
+        &[open("pool")],
+        "The backlog in force, from the same source.",
+        pools::listen_queue_limit,
+    ),
+    Family::gauge(
+        "phpfpm_processes",
+        &[open("pool"), WORKER_STATE],
+        "Workers by state, from the status page.",
+        pools::processes,
+    ),
+    Family::gauge(
+        "phpfpm_active_processes",
+        &[open("pool")],
+        "Workers that do anything but wait for a request, from the status page; the one that answers it counts.",
+        pools::active_processes,
+    ),
+    Family::gauge(
+        "phpfpm_idle_processes",
+        &[open("pool")],
+        "Workers that wait for a request, from the status page.",
+        pools::idle_processes,
+    ),
+    Family::gauge(
+        "phpfpm_total_processes",
+        &[open("pool")],
+        "Workers, from the status page.",
+        pools::total_processes,
+    ),
+    Family::gauge(
+        "phpfpm_max_active_processes",
+        &[open("pool")],
+        "The most workers that were active, from the status page.",
+        pools::max_active_processes,
+    ),
+    Family::gauge(
+        "phpfpm_max_listen_queue",
+        &[open("pool")],
+        "The most connections that waited for a worker, from the status page.",
+        pools::max_listen_queue,
+    ),
+    Family::counter(
+        "phpfpm_accepted_connections_total",
+        &[open("pool")],
+        "Connections accepted, from the status page; goes on over restarts of FPM.",
+        pools::accepted_connections,
+    ),
+    Family::counter(
+        "phpfpm_max_children_reached_total",
+        &[open("pool")],
+        "How often max_children was reached, from the status page; goes on over restarts of FPM. FPM does not count it for pm = static.",
+        pools::max_children_reached,
+    ),
+    Family::counter(
+        "phpfpm_slow_requests_total",
+        &[open("pool")],
+        "Requests slower than request_slowlog_timeout, from the status page; goes on over restarts of FPM.",
+        pools::slow_requests,
+    ),
+    Family::gauge(
+        "phpfpm_start_time_seconds",
+        &[open("pool")],
+        "When the pool was started or reloaded, in seconds since the epoch, from the status page.",
+        pools::start_time,
+    ),
+    Family::gauge(
+        "phpfpm_longest_request_seconds",
+        &[open("pool")],
+        "How long the oldest running request has been running, from the status page; absent when none runs.",
+        pools::longest_request,
+    ),
+    Family::gauge(
+        "phpfpm_worker_memory_bytes",
+        &[open("pool"), MEMORY_STAT, MEMORY_KIND],
+        "Memory of the pool's workers: proportional (pss), or resident (rss) where that may not be read.",
+        pools::worker_memory,
+    ),
+    Family::gauge(
+        "phpfpm_recommended_max_children",
+        &[open("pool")],
+        "How many workers fit into the available memory and what the workers hold, shared between the pools.",
+        pools::recommended_max_children,
+    ),
+    Family::counter(
+        "host_listen_overflows_total",
+        &[],
+        "Connections the network namespace turned away because a TCP accept queue was full.",
+        samples::listen_overflows,
+    ),
     Family::gauge(
         "nginx_502_exporter_build_info",
         &[open("version"), open("arch")],
@@ -243,7 +339,7 @@ pub static FAMILIES: &[Family] = &[
     Family::counter(
         "nginx_502_exporter_label_overflow_total",
         &[CAPPED_FAMILY],
-        "What was counted under the label value other because the family was full; for input_up, what was not shown.",
+        "What was counted under the label value other because the family was full; for input_up, upstream_up and phpfpm_up, what was not shown.",
         samples::label_overflow,
     ),
     Family::gauge(

@@ -1,7 +1,10 @@
 //! What each family of the catalogue takes out of a snapshot.
 
+pub(super) mod peers;
+pub(super) mod pools;
+
 use std::fmt;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::catalogue::overflows;
 use super::writer::{Number, Samples};
@@ -15,14 +18,15 @@ pub(super) fn upstream_failures(snapshot: &Snapshot, out: &mut Samples<'_>) -> f
 
 pub(super) fn upstream_errors(snapshot: &Snapshot, out: &mut Samples<'_>) -> fmt::Result {
     snapshot.upstream_errors.rows().try_for_each(|(labels, row)| {
-        happened(UpstreamClass::ALL, row)
+        let from_zero = snapshot.upstream_errors.is_from_zero(labels);
+        shown(UpstreamClass::ALL, row, from_zero)
             .try_for_each(|(class, n)| out.add(&[&labels.upstream, &labels.peer, class.name()], n))
     })
 }
 
 pub(super) fn server_errors(snapshot: &Snapshot, out: &mut Samples<'_>) -> fmt::Result {
     snapshot.server_errors.rows().try_for_each(|(server, row)| {
-        happened(UpstreamClass::ALL, row).try_for_each(|(class, n)| out.add(&[server, class.name()], n))
+        shown(UpstreamClass::ALL, row, false).try_for_each(|(class, n)| out.add(&[server, class.name()], n))
     })
 }
 
@@ -32,7 +36,7 @@ pub(super) fn local_errors(snapshot: &Snapshot, out: &mut Samples<'_>) -> fmt::R
 
 pub(super) fn php_errors(snapshot: &Snapshot, out: &mut Samples<'_>) -> fmt::Result {
     snapshot.php_errors.rows().try_for_each(|(peer, row)| {
-        happened(PhpKind::ALL, row).try_for_each(|(kind, n)| out.add(&[kind.name(), peer], n))
+        shown(PhpKind::ALL, row, false).try_for_each(|(kind, n)| out.add(&[kind.name(), peer], n))
     })
 }
 
@@ -106,11 +110,11 @@ pub(super) fn reload_successful(snapshot: &Snapshot, out: &mut Samples<'_>) -> f
 }
 
 pub(super) fn reload_success_time(snapshot: &Snapshot, out: &mut Samples<'_>) -> fmt::Result {
-    snapshot
-        .last_successful_reload
-        .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
-        .iter()
-        .try_for_each(|since_epoch| out.add(&[], since_epoch.as_secs_f64()))
+    snapshot.last_successful_reload.and_then(timestamp).into_iter().try_for_each(|timestamp| out.add(&[], timestamp))
+}
+
+pub(super) fn listen_overflows(snapshot: &Snapshot, out: &mut Samples<'_>) -> fmt::Result {
+    snapshot.listen_overflows.iter().try_for_each(|n| out.add(&[], *n))
 }
 
 pub(super) fn process_cpu(snapshot: &Snapshot, out: &mut Samples<'_>) -> fmt::Result {
@@ -155,9 +159,14 @@ fn all<'a, T: Copy>(members: &'static [T], row: &'a [u64]) -> impl Iterator<Item
     members.iter().copied().zip(row.iter().copied())
 }
 
-/// The same without those that never happened.
-fn happened<'a, T: Copy>(members: &'static [T], row: &'a [u64]) -> impl Iterator<Item = (T, u64)> + 'a {
-    all(members, row).filter(|(_, n)| *n > 0)
+/// The same; without those that never happened, unless the row is shown from 0 on.
+fn shown<'a, T: Copy>(members: &'static [T], row: &'a [u64], from_zero: bool) -> impl Iterator<Item = (T, u64)> + 'a {
+    all(members, row).filter(move |(_, n)| from_zero || *n > 0)
+}
+
+/// Seconds since the epoch, to the fraction; `None` before it.
+fn timestamp(moment: SystemTime) -> Option<f64> {
+    moment.duration_since(UNIX_EPOCH).ok().map(|since_epoch| since_epoch.as_secs_f64())
 }
 
 fn of_files(snapshot: &Snapshot, out: &mut Samples<'_>, number: fn(&FileDelta) -> u64) -> fmt::Result {

@@ -162,6 +162,14 @@ closed_set! {
     }
 }
 
+impl StatusReason {
+    /// Whether nothing was asked at all: then the page has neither answered nor failed.
+    #[must_use]
+    pub const fn is_skip(self) -> bool {
+        matches!(self, Self::NotConfigured | Self::Saturated)
+    }
+}
+
 /// Memory of the workers of one pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerMemory {
