@@ -48,7 +48,7 @@ pub struct Fields<'a> {
 }
 
 /// What an entry says, with its class where the kind has classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
     /// A failed attempt at an upstream.

@@ -46,24 +46,23 @@ pub(super) struct Totals {
     pub(super) last: Option<CivilTime>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What tells rows apart: what the entries say, and of whom.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct RowKey {
-    kind: Kind,
-    class: &'static str,
+    verdict: Verdict,
     name: Box<[u8]>,
 }
 
 /// The key of a row that need not be owned to be looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct RowRef<'a> {
-    kind: Kind,
-    class: &'static str,
+    verdict: Verdict,
     name: &'a [u8],
 }
 
 impl hashbrown::Equivalent<RowKey> for RowRef<'_> {
     fn equivalent(&self, key: &RowKey) -> bool {
-        self.kind == key.kind && self.class == key.class && *self.name == *key.name
+        self.verdict == key.verdict && *self.name == *key.name
     }
 }
 
@@ -152,13 +151,12 @@ impl Summary {
         widen(&mut self.totals.first, &mut self.totals.last, entry.time);
         let address = || entry.fields.upstream.map(peer_address).unwrap_or_default();
         match entry.verdict {
-            Verdict::Upstream(class) => self.row(Kind::Upstream, class.name(), &address(), entry.time, 1),
-            Verdict::Local(class) => self.row(Kind::Local, class.name(), b"", entry.time, 1),
-            Verdict::PeerDisabled => self.row(Kind::Other, "peer_disabled", &address(), entry.time, 1),
+            Verdict::Upstream(_) | Verdict::PeerDisabled => self.row(entry.verdict, &address(), entry.time, 1),
+            Verdict::Local(_) => self.row(entry.verdict, b"", entry.time, 1),
             Verdict::Php(_) => {
                 let peer = address();
                 for (kind, count) in entry.php.iter() {
-                    self.row(Kind::Php, kind.name(), &peer, entry.time, count.into());
+                    self.row(Verdict::Php(kind), &peer, entry.time, count.into());
                 }
             }
             Verdict::Client | Verdict::Other => {}
@@ -166,31 +164,34 @@ impl Summary {
     }
 
     #[inline]
-    fn row(&mut self, kind: Kind, class: &'static str, name: &[u8], time: Option<CivilTime>, count: u64) {
-        if let Some(seen) = self.rows.get_mut(&RowRef { kind, class, name }) {
+    fn row(&mut self, verdict: Verdict, name: &[u8], time: Option<CivilTime>, count: u64) {
+        if let Some(seen) = self.rows.get_mut(&RowRef { verdict, name }) {
             seen.add(time, count);
             return;
         }
         let name = if self.rows.len() < ROWS { name } else { OTHER.as_bytes() };
-        self.rows.entry(RowKey { kind, class, name: name.into() }).or_default().add(time, count);
+        self.rows.entry(RowKey { verdict, name: name.into() }).or_default().add(time, count);
     }
 
     /// The rows, most frequent first within their kind.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let mut rows: Vec<(&RowKey, &Seen)> = self.rows.iter().collect();
-        rows.sort_unstable_by(|(a, seen_a), (b, seen_b)| {
-            a.kind.cmp(&b.kind).then(seen_b.count.cmp(&seen_a.count)).then_with(|| a.cmp(b))
-        });
-        rows.into_iter()
+        let mut rows: Vec<Row> = self
+            .rows
+            .iter()
             .map(|(key, seen)| Row {
-                kind: key.kind,
-                class: key.class,
+                kind: key.verdict.kind(),
+                class: key.verdict.class().unwrap_or("peer_disabled"),
                 upstream: String::from_utf8_lossy(&key.name).into_owned(),
                 count: seen.count,
                 first: seen.first,
                 last: seen.last,
             })
-            .collect()
+            .collect();
+        rows.sort_unstable_by(|a, b| {
+            let names = |row: &Row| (row.class, row.upstream.clone());
+            a.kind.cmp(&b.kind).then(b.count.cmp(&a.count)).then_with(|| names(a).cmp(&names(b)))
+        });
+        rows
     }
 
     /// Everything as one JSON object.

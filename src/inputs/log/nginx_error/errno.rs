@@ -28,7 +28,11 @@ pub(super) mod linux {
 
 /// The last `(NUMBER:` of the message, as logged. A path or header quoted earlier in the message cannot forge it: nginx
 /// appends the number last.
+#[inline]
 pub(super) fn find(message: &[u8]) -> Option<u16> {
+    if message.last() != Some(&b')') {
+        return None;
+    }
     for open in memchr::memrchr_iter(b'(', message) {
         let digits = message.get(open + 1..)?;
         let length = digits.iter().take(6).take_while(|b| b.is_ascii_digit()).count();

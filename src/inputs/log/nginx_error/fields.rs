@@ -6,7 +6,7 @@
 //! version, a host holds no blank, and the last quote ends the line. A reading is accepted when the whole tail agrees with
 //! it; of several, the first one, because a request line cannot hold the blank a forged field needs (nginx 1.21.1 on).
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr, memchr2, memmem};
 
 use crate::observation::Fields;
 
@@ -100,7 +100,9 @@ fn usual(text: &[u8]) -> Option<Fields<'_>> {
         }
         None => (None, rest),
     };
-    let (host, rest) = before(rest.strip_prefix(b"host: \"")?, b'"')?;
+    // A blank in the host would come first.
+    let host = rest.strip_prefix(b"host: \"")?;
+    let (host, rest) = host.split_at_checked(memchr2(b'"', b' ', host)?)?;
     let referrer = match rest {
         b"\"" => None,
         _ => {
@@ -108,8 +110,7 @@ fn usual(text: &[u8]) -> Option<Fields<'_>> {
             (end == b"\"").then_some(Some(referrer))?
         }
     };
-    let is_plain = memchr(b' ', host).is_none();
-    is_plain.then_some(Fields {
+    Some(Fields {
         client: Some(client),
         server: Some(server),
         request: Some(request),
@@ -318,10 +319,14 @@ fn ends_in_version(request: &[u8]) -> bool {
     major.is_ascii_digit() && minor.is_ascii_digit()
 }
 
-/// `GET / HTTP/1.1`: the first blank and the one before the version are neighbours.
+/// `GET / HTTP/1.1`: between method and version stands one word.
+#[inline]
 fn has_two_blanks(request: &[u8]) -> bool {
-    let before_version = request.get(..request.len().saturating_sub(b" HTTP/1.1".len())).unwrap_or_default();
-    memchr(b' ', before_version).is_some_and(|first| memrchr(b' ', before_version) == Some(first))
+    let version = request.len().saturating_sub(b" HTTP/1.1".len());
+    // Methods are short: looked at byte by byte, they are done before a search is set up.
+    let Some(method) = request.iter().take(version).position(|b| *b == b' ') else { return false };
+    let after_method = request.get(method + 1..).unwrap_or_default();
+    memchr(b' ', after_method).is_some_and(|blank| method + 1 + blank == version)
 }
 
 #[cfg(test)]
