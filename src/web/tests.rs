@@ -177,7 +177,7 @@ async fn the_page_shows_peers_and_pools_and_why_they_are_down() {
     let known = Known { peers: peers.collect(), pools: vec![pool], nginx_loaded_at: None };
     let refused = ProbeFailure { reason: ProbeReason::Refused, detail: hostile.into() };
     let probe = ProbeReading {
-        target: labels("10.0.0.100:80"),
+        target: labels("10.0.0.159:80"),
         up: Err(refused),
         phases: ProbePhases::default(),
         chain: vec![],
@@ -196,7 +196,7 @@ async fn the_page_shows_peers_and_pools_and_why_they_are_down() {
     assert!(!page.contains("<script"), "{page}");
     let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;";
     assert!(page.contains(&format!("<span class=\"down\">down: refused</span><br>{escaped}</td>")), "{page}");
-    assert!(page.contains("<td>10.0.0.149:80</td><td>–</td>") && !page.contains("10.0.0.150:80"), "{page}");
+    assert!(page.contains("<td>10.0.0.148:80</td><td>–</td>") && !page.contains("10.0.0.149:80"), "{page}");
     assert!(page.contains("The first 50 of 60."), "{page}");
     let row = format!("<tr><td>{escaped}</td><td class=\"number\">– / 4</td><td class=\"number\">–</td>");
     assert!(page.contains(&format!("{row}<td>not asked: saturated<br>{escaped}</td></tr>")), "{page}");

@@ -1,4 +1,4 @@
-//! The page's tables of peers and pools.
+//! The page's tables of peers and pools: those that are down first.
 
 use std::fmt::{self, Display, Write};
 
@@ -20,10 +20,12 @@ pub(super) fn write_peers(page: &mut String, snapshot: &Snapshot) -> fmt::Result
         "<h2>Upstream peers</h2>\n<table>\n<tr><th>Upstream</th><th>Peer</th><th>Probe</th><th>Listening</th>\
          <th>Queue</th><th>Connections</th></tr>"
     )?;
-    for peer in snapshot.peers().take(ROWS) {
+    let mut peers: Vec<_> = snapshot.peers().collect();
+    peers.sort_by_key(|peer| peer.is_up() != Some(false));
+    for peer in peers.iter().take(ROWS) {
         let labels = &peer.known.labels;
         write!(page, "<tr><td>{}</td><td>{}</td><td>", Escaped(&labels.upstream), Escaped(&labels.peer))?;
-        write_probe(page, &peer)?;
+        write_probe(page, peer)?;
         let listener = peer.listener;
         let queue = listener.and_then(|listener| listener.queue);
         writeln!(
@@ -45,7 +47,9 @@ pub(super) fn write_pools(page: &mut String, snapshot: &Snapshot) -> fmt::Result
         page,
         "<h2>PHP-FPM pools</h2>\n<table>\n<tr><th>Pool</th><th>Busy workers</th><th>Queue</th><th>Status page</th></tr>"
     )?;
-    for pool in snapshot.pools().take(ROWS) {
+    let mut pools: Vec<_> = snapshot.pools().collect();
+    pools.sort_by_key(|pool| pool.is_up() != Some(false));
+    for pool in pools.iter().take(ROWS) {
         write!(
             page,
             "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td>",
@@ -53,7 +57,7 @@ pub(super) fn write_pools(page: &mut String, snapshot: &Snapshot) -> fmt::Result
             OfMost(pool.busy(), pool.known.max_children.map(u64::from)),
             OfMost(pool.waiting(), pool.waiting_limit())
         )?;
-        write_status(page, pool)?;
+        write_status(page, *pool)?;
         writeln!(page, "</td></tr>")?;
     }
     write_end(page, snapshot.known.pools.len())
