@@ -176,7 +176,7 @@ pub static FAMILIES: &[Family] = &[
     Family::gauge(
         "phpfpm_saturation_ratio",
         &[open("pool")],
-        "Busy workers as a share of max_children; 1 means that requests wait.",
+        "Busy workers as a share of max_children; at 1 the next request waits.",
         pools::saturation,
     ),
     Family::gauge(
@@ -188,7 +188,7 @@ pub static FAMILIES: &[Family] = &[
     Family::gauge(
         "phpfpm_listen_queue_limit",
         &[open("pool")],
-        "The backlog in force, from the same source.",
+        "The backlog in force: from the kernel; from the status page for TCP only, where the kernel does not tell.",
         pools::listen_queue_limit,
     ),
     Family::gauge(

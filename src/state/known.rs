@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use super::{OpenLabels, State, add, cleaned};
 use crate::observation::fpm::StatusReason;
 use crate::observation::probe::ProbeReason;
 use crate::observation::{Known, KnownPeer, KnownPool, PeerLabels, UpstreamClass};
+
+/// Times of nginx's load that are no further apart mean the same load.
+const SAME_LOAD: Duration = Duration::from_secs(2);
 
 /// The name of the only upstream that has this peer; `None` where several have it.
 pub(super) type UpstreamNames = BTreeMap<Arc<str>, Option<Arc<str>>>;
@@ -41,7 +45,7 @@ impl State {
         for pool in pools.keys() {
             now.status_failures.begin(pool, StatusReason::COUNT);
         }
-        let loaded_again = now.known.nginx_loaded_at != known.nginx_loaded_at;
+        let loaded_again = is_another(now.known.nginx_loaded_at, known.nginx_loaded_at);
         now.known = Arc::new(Known {
             peers: peers.into_values().collect(),
             pools: pools.into_values().collect(),
@@ -69,6 +73,16 @@ impl State {
         let PeerLabels { upstream, peer } = labels;
         let name = (upstream == peer).then(|| self.upstreams.get(&peer)).flatten().cloned().flatten();
         PeerLabels { upstream: name.unwrap_or(upstream), peer }
+    }
+}
+
+/// Whether these are the times of two loads. The time of one is derived from the clock, which is adjusted now and then.
+fn is_another(before: Option<SystemTime>, after: Option<SystemTime>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            after.duration_since(before).unwrap_or_else(|backwards| backwards.duration()) > SAME_LOAD
+        }
+        _ => before != after,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The landing page: where to go from here, and whether the exporter sees anything.
 
+mod targets;
+
 use std::cmp::Reverse;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
@@ -65,6 +67,8 @@ fn write_page(page: &mut String, snapshot: &Snapshot, telemetry_path: &str) -> f
         Escaped(telemetry_path),
     )?;
     write_inputs(page, snapshot)?;
+    targets::write_peers(page, snapshot)?;
+    targets::write_pools(page, snapshot)?;
     write_failures(page, snapshot)?;
     writeln!(page, "<p>State of {}.</p>\n</body>\n</html>", Moment(snapshot.taken_at))
 }

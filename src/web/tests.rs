@@ -6,7 +6,11 @@ use proptest::prelude::*;
 use tower::ServiceExt;
 
 use super::*;
-use crate::observation::{Failure, FailureReason, Health, LogDelta, Observation, PeerLabels, SeriesDelta};
+use crate::observation::fpm::{PoolReading, StatusFailure, StatusReason};
+use crate::observation::probe::{ProbeFailure, ProbePhases, ProbeReading, ProbeReason};
+use crate::observation::{
+    Failure, FailureReason, Health, Known, KnownPeer, KnownPool, LogDelta, Observation, PeerLabels, SeriesDelta,
+};
 use crate::state::{FileDelta, Level, Limits, LocalClass, State as Truth, UpstreamClass};
 
 const INPUT: &str = "nginx_error_log:/var/log/nginx/error.log";
@@ -162,4 +166,38 @@ async fn a_telemetry_path_is_taken_literally() {
         assert_eq!(send(state(), Method::GET, path, &[]).await.status(), StatusCode::OK, "{path}");
         assert_eq!(send(state(), Method::GET, "/x", &[]).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_page_shows_peers_and_pools_and_why_they_are_down() {
+    let hostile = "<script>alert(1)</script>";
+    let labels = |peer: &str| PeerLabels { upstream: "app".into(), peer: peer.into() };
+    let peers = (100..160).map(|n| KnownPeer { labels: labels(&format!("10.0.0.{n}:80")), host: None, listener: None });
+    let pool = KnownPool { pool: hostile.into(), listener: None, max_children: Some(4) };
+    let known = Known { peers: peers.collect(), pools: vec![pool], nginx_loaded_at: None };
+    let refused = ProbeFailure { reason: ProbeReason::Refused, detail: hostile.into() };
+    let probe = ProbeReading {
+        target: labels("10.0.0.159:80"),
+        up: Err(refused),
+        phases: ProbePhases::default(),
+        chain: vec![],
+        resolved: None,
+        at: SystemTime::now(),
+    };
+    let not_asked = StatusFailure { reason: StatusReason::Saturated, detail: "".into(), hint: hostile.into() };
+    let (peer, at) = ("127.0.0.1:9000".into(), SystemTime::now());
+    let reading = PoolReading { pool: hostile.into(), peer, outcome: Err(not_asked), took: Duration::ZERO, at };
+    let state = web(vec![
+        Observation::Known(known.into()),
+        Observation::Probe(probe.into()),
+        Observation::Pool(reading.into()),
+    ]);
+    let page = text(send(state, Method::GET, "/", &[]).await).await;
+    assert!(!page.contains("<script"), "{page}");
+    let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;";
+    assert!(page.contains(&format!("<span class=\"down\">down: refused</span><br>{escaped}</td>")), "{page}");
+    assert!(page.contains("<td>10.0.0.148:80</td><td>–</td>") && !page.contains("10.0.0.149:80"), "{page}");
+    assert!(page.contains("The first 50 of 60."), "{page}");
+    let row = format!("<tr><td>{escaped}</td><td class=\"number\">– / 4</td><td class=\"number\">–</td>");
+    assert!(page.contains(&format!("{row}<td>not asked: saturated<br>{escaped}</td></tr>")), "{page}");
 }
