@@ -10,7 +10,7 @@
 //! Before anything is timed, what the programs count is compared with what the generator wrote.
 //!
 //! Options, behind `--`: `--bytes N` (of the log, 1e9), `--mtail-bytes N` (of its piece for mtail, 40e6), `--runs N` (5),
-//! `--core N` (the last), `--events N` (200), `--directory DIR` (/dev/shm where it exists: needs room for the log),
+//! `--core N` (the last), `--events N` (200), `--directory DIR` (below target/: needs room for the log),
 //! `--exporter PATH` (another binary), `--skip-throughput`, `--skip-delay`, `--generate FILE` (only write the log).
 #![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::panic, clippy::string_slice)]
 

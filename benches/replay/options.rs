@@ -32,7 +32,6 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the arguments behind the program's name.
     pub(crate) fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let memory = PathBuf::from("/dev/shm");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut options = Self {
             bytes: 1_000_000_000,
@@ -40,7 +39,8 @@ impl Options {
             runs: 5,
             core: cores - 1,
             events: 200,
-            directory: if memory.is_dir() { memory } else { std::env::temp_dir() },
+            // On disk, as logs are; warm in the page cache, as a log that is being written is.
+            directory: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
             exporter: PathBuf::from(env!("CARGO_BIN_EXE_nginx-502-exporter")),
             throughput: true,
             delay: true,

@@ -60,7 +60,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = tempfile::Builder::new().prefix("nginx-502-bench.").tempdir_in(&options.directory)?;
     let written = |name: &str, bytes| -> Result<_> {
         let path = folder.path().join(name);
-        let written = Log::new().write(File::create(&path)?, bytes)?;
+        let file = File::create(&path)?;
+        let written = Log::new().write(file.try_clone()?, bytes)?;
+        // Else the kernel would write it back while the programs run.
+        file.sync_all()?;
         Ok((path, written))
     };
     let programs = folder.path().join("mtail");

@@ -16,18 +16,16 @@ pub(super) fn protocol(upstream: &[u8]) -> Option<Protocol> {
 /// `scheme://` at the beginning: the protocol it names, if it is one of nginx's, and its length.
 #[inline]
 fn scheme(upstream: &[u8]) -> Option<(Option<Protocol>, usize)> {
-    const SCHEMES: [(&[u8], Protocol); 9] = [
-        (b"http://", Protocol::Http),
-        (b"https://", Protocol::Https),
-        (b"fastcgi://", Protocol::FastCgi),
-        (b"uwsgi://", Protocol::Uwsgi),
-        (b"suwsgi://", Protocol::Suwsgi),
-        (b"scgi://", Protocol::Scgi),
-        (b"grpc://", Protocol::Grpc),
-        (b"grpcs://", Protocol::Grpcs),
-        (b"memcached://", Protocol::Memcached),
-    ];
-    if let Some((text, protocol)) = SCHEMES.iter().find(|(text, _)| upstream.starts_with(text)) {
+    let candidates: &[(&[u8], Protocol)] = match upstream.first()? {
+        b'h' => &[(b"http://", Protocol::Http), (b"https://", Protocol::Https)],
+        b'f' => &[(b"fastcgi://", Protocol::FastCgi)],
+        b'u' => &[(b"uwsgi://", Protocol::Uwsgi)],
+        b's' => &[(b"scgi://", Protocol::Scgi), (b"suwsgi://", Protocol::Suwsgi)],
+        b'g' => &[(b"grpc://", Protocol::Grpc), (b"grpcs://", Protocol::Grpcs)],
+        b'm' => &[(b"memcached://", Protocol::Memcached)],
+        _ => &[],
+    };
+    if let Some((text, protocol)) = candidates.iter().find(|(text, _)| upstream.starts_with(text)) {
         return Some((Some(*protocol), text.len()));
     }
     // `unix://` is a path's beginning, not a scheme.

@@ -132,6 +132,13 @@ fn closes_record(line: &[u8]) -> bool {
     })
 }
 
+/// Whether a line is an entry of its own that begins a record.
+fn begins_record(line: &[u8]) -> bool {
+    static OPENER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(php::OPENER));
+    let Some(opener) = OPENER.find(line) else { return false };
+    locate::anywhere(line).is_some_and(|located| located.message == opener)
+}
+
 enum RecordEnd {
     /// The record's last line ends here.
     At(usize),
@@ -154,10 +161,7 @@ fn record_end(bytes: &[u8], from: usize, more: More) -> RecordEnd {
             return RecordEnd::Nowhere;
         }
         let line = rest.get(..end).unwrap_or_default();
-        let begins_record = locate::anywhere(line)
-            .and_then(|located| line.get(located.message..))
-            .is_some_and(|text| text.starts_with(php::OPENER));
-        if begins_record {
+        if begins_record(line) {
             return RecordEnd::Nowhere;
         }
         at += (end + 1).min(rest.len());
