@@ -58,7 +58,7 @@ pub struct Config {
     pub nginx_conf: Option<PathBuf>,
     /// Main configurations of PHP-FPM, without rootfs; empty for those that are discovered.
     pub fpm_confs: Vec<PathBuf>,
-    /// How often a pool's status page is read, and its workers weighed.
+    /// How often a pool's status page is read; 10 ms to 1 min, as the next four.
     pub fpm_interval: Duration,
     /// How long one reading of a status page may take.
     pub fpm_timeout: Duration,

@@ -56,7 +56,7 @@ pub(super) fn start(
     let looking = Arc::clone(&saturation);
     let mut tasks = vec![
         tokio::spawn(sockets::run(reader, wanted, config.socket_interval, looking, sink.clone(), stop.clone())),
-        tokio::spawn(weigh::run(config.procfs.clone(), weigh_targets, config.fpm_interval, sink.clone(), stop.clone())),
+        tokio::spawn(weigh::run(config.procfs.clone(), weigh_targets, sink.clone(), stop.clone())),
     ];
 
     let (readings, statuses) = mpsc::channel(READINGS);

@@ -42,7 +42,7 @@ pub(super) fn merge(layers: &[&Given], file: &Path) -> Result<Config, Vec<Mistak
     let probe_exclude = merge.many(&settings::PROBE_EXCLUDE, parse::peer);
     let from_start = merge.one(&settings::LOG_FROM_START, parse::switch);
     let position_file = merge.one(&settings::LOG_POSITION_FILE, parse::absolute_file);
-    let poll_interval = merge.one(&settings::LOG_POLL_INTERVAL, parse::interval);
+    let poll_interval = merge.one(&settings::LOG_POLL_INTERVAL, parse::poll_interval);
     let log_level = merge.one(&settings::LOG_LEVEL, parse::log_level);
     let log_format = merge.one(&settings::LOG_FORMAT, parse::log_format);
     let listen = merge.many(&settings::WEB_LISTEN_ADDRESS, ListenAddress::parse);

@@ -83,14 +83,19 @@ pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
     Ok(text.to_owned())
 }
 
-/// A clock of ours, or a deadline.
+/// How often logs are looked at.
+pub(super) fn poll_interval(text: &str) -> Parsed<Duration> {
+    between(text, Duration::from_secs(3600), "out of range; write 10ms to 1h")
+}
+
+/// A clock of ours, or a deadline: readings that are minutes old are shown no more.
 pub(super) fn interval(text: &str) -> Parsed<Duration> {
-    let interval = duration(text)?;
-    if (Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&interval) {
-        Ok(interval)
-    } else {
-        Err("out of range; write 10ms to 1h".to_owned())
-    }
+    between(text, Duration::from_secs(60), "out of range; write 10ms to 1m")
+}
+
+fn between(text: &str, longest: Duration, otherwise: &str) -> Parsed<Duration> {
+    let duration = duration(text)?;
+    if (Duration::from_millis(10)..=longest).contains(&duration) { Ok(duration) } else { Err(otherwise.to_owned()) }
 }
 
 /// A kind of probe, or all of them.

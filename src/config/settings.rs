@@ -114,7 +114,7 @@ pub static FPM_CONF: Setting = Setting {
 pub static FPM_INTERVAL: Setting = Setting {
     name: "fpm.interval",
     value_name: "DURATION",
-    help: "How often to read each pool's status page and to weigh its workers: 10ms to 1h.",
+    help: "How often to read each pool's status page: 10ms to 1m.",
     default: &["15s"],
     ..Setting::ONE
 };
@@ -123,7 +123,7 @@ pub static FPM_INTERVAL: Setting = Setting {
 pub static FPM_TIMEOUT: Setting = Setting {
     name: "fpm.timeout",
     value_name: "DURATION",
-    help: "How long one reading of a status page may take altogether: 10ms to 1h.",
+    help: "How long one reading of a status page may take altogether: 10ms to 1m.",
     default: &["3s"],
     ..Setting::ONE
 };
@@ -132,7 +132,7 @@ pub static FPM_TIMEOUT: Setting = Setting {
 pub static SOCKET_INTERVAL: Setting = Setting {
     name: "socket.interval",
     value_name: "DURATION",
-    help: "How often to ask the kernel for the accept queues of local upstreams: 10ms to 1h.",
+    help: "How often to ask the kernel for the accept queues of local upstreams: 10ms to 1m.",
     default: &["1s"],
     ..Setting::ONE
 };
@@ -141,7 +141,7 @@ pub static SOCKET_INTERVAL: Setting = Setting {
 pub static PROBE_INTERVAL: Setting = Setting {
     name: "probe.interval",
     value_name: "DURATION",
-    help: "How often to probe each upstream peer, with one connection: 10ms to 1h.",
+    help: "How often to probe each upstream peer, with one connection: 10ms to 1m.",
     default: &["15s"],
     ..Setting::ONE
 };
@@ -150,7 +150,7 @@ pub static PROBE_INTERVAL: Setting = Setting {
 pub static PROBE_TIMEOUT: Setting = Setting {
     name: "probe.timeout",
     value_name: "DURATION",
-    help: "How long one probe may take altogether: 10ms to 1h.",
+    help: "How long one probe may take altogether: 10ms to 1m.",
     default: &["3s"],
     ..Setting::ONE
 };

@@ -23,30 +23,25 @@ pub struct Weighed {
     pub max_children: Option<u32>,
 }
 
-/// Weighs the workers of all pools until `stop`, or until the hub has gone.
-pub async fn run(
-    procfs: PathBuf,
-    pools: watch::Receiver<Arc<[Weighed]>>,
-    every: Duration,
-    sink: Sink,
-    stop: CancellationToken,
-) {
-    if let Some(Err(Closed)) = stop.run_until_cancelled(weigh_again(procfs.into(), pools, every, sink)).await {
+/// How often. Sizes change slowly, and reading them costs as much as all other looks together.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Weighs the workers of all pools, once a minute and when the pools change, until `stop` or until the hub has gone.
+pub async fn run(procfs: PathBuf, pools: watch::Receiver<Arc<[Weighed]>>, sink: Sink, stop: CancellationToken) {
+    if let Some(Err(Closed)) = stop.run_until_cancelled(weigh_again(procfs.into(), pools, sink)).await {
         tracing::debug!("no one reads the memory of workers any more");
     }
 }
 
-async fn weigh_again(
-    procfs: Arc<Path>,
-    pools: watch::Receiver<Arc<[Weighed]>>,
-    every: Duration,
-    sink: Sink,
-) -> Result<(), Closed> {
-    let mut ticks = interval(every);
+async fn weigh_again(procfs: Arc<Path>, mut pools: watch::Receiver<Arc<[Weighed]>>, sink: Sink) -> Result<(), Closed> {
+    let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        let (procfs, pools) = (Arc::clone(&procfs), Arc::clone(&pools.borrow()));
+        tokio::select! {
+            _ = ticks.tick() => {}
+            Ok(()) = pools.changed() => {}
+        }
+        let (procfs, pools) = (Arc::clone(&procfs), Arc::clone(&pools.borrow_and_update()));
         match tokio::task::spawn_blocking(move || weigh(&procfs, &pools)).await {
             Ok(memory) => sink.send(Observation::PoolMemory(memory)).await?,
             Err(error) => tracing::error!(%error, "weighing the workers failed"),
