@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!    outside world            vocabulary             one writer                renderings of one snapshot
-//!  nginx error log ──► inputs/ ──► Observation ──► state/ ──► diagnosis/ ──► Arc<Snapshot>
-//!                       read +      (typed, no      applies    judges           ├─ metrics/ + web/  /metrics
-//!                       parse        I/O)           counts     causes           └─ cli/
-//!                          ▲
-//!                       config/ + discovery/ say what to look at
+//!  nginx error log  ─┐
+//!  kernel's sockets ─┼─► inputs/ ──► Observation ──► state/ ──► Arc<Snapshot>
+//!  FPM status pages ─┤    read +      (typed, no      applies       ├─ metrics/ + web/  /metrics, /
+//!  probes           ─┘    parse        I/O)           counts        └─ (diagnosis/ explains single entries)
+//!                           ▲
+//!                        config/ + discovery/ say what to look at
 //! ```
 //!
-//! An arrow is a Rust type, and nothing points left: `inputs` know `observation` and `config`; `state` and `diagnosis`
+//! An arrow is a Rust type, and nothing points left: `inputs` know `observation`, `config` and `discovery`; `state` and `diagnosis`
 //! know only `observation`; `metrics` and `web` know only the snapshot. `tests/architecture.rs` checks the `use` lines.
 //! The commands that read logs by themselves (`explain`, `replay`) call the parsers of `inputs::log` directly: those are
 //! pure functions.
