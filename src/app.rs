@@ -29,6 +29,9 @@ const RUNTIME_THREADS: usize = 2;
 /// How long the parts may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(8);
 
+/// How long the first look at the configurations of nginx and FPM may take.
+const FIRST_LOOK_DEADLINE: Duration = Duration::from_secs(5);
+
 /// How often the log thread is looked after.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -105,7 +108,10 @@ async fn serve(
     let hub = tokio::spawn(state::hub::run(observations, state, publisher));
 
     let looking = config.clone();
-    let first = tokio::task::spawn_blocking(move || survey::survey(&looking)).await.unwrap_or_default();
+    let look = tokio::task::spawn_blocking(move || survey::survey(&looking, &mut survey::Seen::default()));
+    // A file system that hangs must not keep the exporter from starting: the next look may find more.
+    let first = tokio::time::timeout(FIRST_LOOK_DEADLINE, look).await;
+    let first = first.ok().and_then(Result::ok).flatten().unwrap_or_default();
     let patterns = survey::patterns(&config, &first.error_logs);
     let follower = Follower::start(follow_options(&config, patterns), consumer_factory(), sink.clone())
         .map_err(RunError::system("start following logs"))?;

@@ -38,39 +38,76 @@ pub(super) struct Survey {
     pub(super) problems: Vec<String>,
 }
 
-/// Looks at everything. A host without nginx or FPM gives an empty survey, not an error.
-pub(super) fn survey(config: &Config) -> Survey {
+/// After so many looks without a change everything is read again: a version of FPM installed since has no file that
+/// could have changed.
+const LOOKS: u32 = 6;
+
+/// What was there at the last look, so that a host on which nothing changes is not read again and again.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    last: Option<Last>,
+    looks: u32,
+}
+
+#[derive(Debug)]
+struct Last {
+    pools: fpm::Discovery,
+    nginx: Option<nginx::Discovery>,
+    running: Option<Loaded>,
+}
+
+/// Looks at everything; `None` when nothing has changed. A host without nginx or FPM gives an empty survey, not an error.
+pub(super) fn survey(config: &Config, seen: &mut Seen) -> Option<Survey> {
+    let processes = fpm::Processes::read(&config.procfs);
+    let running = running(config);
+    let disk = Disk::new(&config.rootfs);
+    seen.looks += 1;
+    if let (Some(last), Ok(disk)) = (&seen.last, &disk)
+        && seen.looks < LOOKS
+        && last.running == running
+        && !last.pools.changed(&processes)
+        && !last.nginx.as_ref().is_none_or(|nginx| nginx.changed(disk))
+    {
+        return None;
+    }
+    seen.looks = 0;
     let mut survey = Survey::default();
     let sources =
         fpm::Sources { procfs: config.procfs.clone(), rootfs: config.rootfs.clone(), conf: config.fpm_confs.clone() };
-    let pools = fpm::discover(&sources, &fpm::Processes::read(&config.procfs));
+    let pools = fpm::discover(&sources, &processes);
     survey.problems.extend(pools.problems.iter().map(|problem| match problem.line {
         Some(line) => format!("{}:{line}: {}", problem.file.display(), problem.what),
         None => format!("{}: {}", problem.file.display(), problem.what),
     }));
     let pings = survey.pools(&pools);
+    let nginx = match disk {
+        Ok(disk) => Some(nginx::discover(&options(config, running.as_ref()), &disk)),
+        Err(error) => {
+            survey.problems.push(format!("{}: {error}", config.rootfs.display()));
+            None
+        }
+    };
+    if let Some(nginx) = &nginx {
+        let is_there = !nginx.config.servers.is_empty() || running.is_some() || config.nginx_conf.is_some();
+        if is_there {
+            survey.problems.extend(nginx.problems.iter().map(ToString::to_string));
+        }
+        survey.peers(&nginx.config, &pings);
+        survey.error_logs(&nginx.config);
+    }
+    survey.known.nginx_loaded_at = running.as_ref().map(Loaded::configured_at);
+    seen.last = Some(Last { pools, nginx, running });
+    Some(survey)
+}
 
-    let running = nginx::masters(&config.procfs).unwrap_or_default();
-    // One in a container has paths of another root.
+/// The nginx that runs with the configuration meant. One in a container has paths of another root.
+fn running(config: &Config) -> Option<Loaded> {
     let is_meant = |master: &Loaded| match &config.nginx_conf {
         Some(conf) => master.conf_path.as_ref() == Some(conf),
         None => true,
     };
-    let running = running.into_iter().find(|master| !master.in_container && is_meant(master));
-    match Disk::new(&config.rootfs) {
-        Ok(disk) => {
-            let nginx = nginx::discover(&options(config, running.as_ref()), &disk);
-            let is_there = !nginx.config.servers.is_empty() || running.is_some() || config.nginx_conf.is_some();
-            if is_there {
-                survey.problems.extend(nginx.problems.iter().map(ToString::to_string));
-            }
-            survey.peers(&nginx.config, &pings);
-            survey.error_logs(&nginx.config);
-        }
-        Err(error) => survey.problems.push(format!("{}: {error}", config.rootfs.display())),
-    }
-    survey.known.nginx_loaded_at = running.map(|master| master.configured_at());
-    survey
+    let masters = nginx::masters(&config.procfs).unwrap_or_default();
+    masters.into_iter().find(|master| !master.in_container && is_meant(master))
 }
 
 /// The patterns to follow: those the operator named, or the usual ones and those nginx's configuration names.

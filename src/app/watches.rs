@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::survey::{Survey, patterns, survey};
+use super::survey::{Seen, Survey, patterns, survey};
 use crate::config::Config;
 use crate::inputs::fpm::{self, Target as PoolTarget, weigh, weigh::Weighed};
 use crate::inputs::log::follow::Follower;
@@ -88,6 +88,7 @@ pub(super) fn start(
         targets,
         follower: Arc::clone(follower),
         sink: sink.clone(),
+        seen: Seen::default(),
         told: BTreeSet::new(),
     };
     let watching = stop.clone();
@@ -126,6 +127,7 @@ struct Surveyor {
     targets: Targets,
     follower: Arc<Follower>,
     sink: Sink,
+    seen: Seen,
     /// Problems already told.
     told: BTreeSet<String>,
 }
@@ -142,10 +144,14 @@ impl Surveyor {
         loop {
             ticks.tick().await;
             let config = self.config.clone();
-            let Ok(found) = tokio::task::spawn_blocking(move || survey(&config)).await else {
+            let mut seen = std::mem::take(&mut self.seen);
+            let look = tokio::task::spawn_blocking(move || (survey(&config, &mut seen), seen));
+            let Ok((found, seen)) = look.await else {
                 tracing::error!("looking at the configurations failed; what was found before stays in force");
                 continue;
             };
+            self.seen = seen;
+            let Some(found) = found else { continue };
             if found.error_logs != logs {
                 logs.clone_from(&found.error_logs);
                 self.follower.update(patterns(&self.config, &logs));
