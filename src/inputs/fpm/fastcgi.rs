@@ -1,4 +1,4 @@
-//! FastCGI 1.0, the client's half that a status page needs: one request, one response. Pure.
+//! FastCGI 1.0, the client's half that a status page or a probe needs: one request, one response. Pure.
 //!
 //! Our own, because it is small and because of what the crates that were tried lack: a cap on what a server may send,
 //! and a decoder without I/O that can be fed anything (their readers take a length from the wire and wait for it).
@@ -15,6 +15,7 @@ const PARAMS: u8 = 4;
 const STDIN: u8 = 5;
 const STDOUT: u8 = 6;
 const STDERR: u8 = 7;
+const GET_VALUES: u8 = 9;
 
 /// Bytes of a response that are accepted: a full page has less than 2 KB per worker.
 pub const MAX_STDOUT: usize = 4 << 20;
@@ -26,8 +27,29 @@ const MAX_WIRE: usize = MAX_STDOUT + (1 << 20);
 /// The bytes of a whole request without a body. Parameters that do not fit into one record (65,535 bytes) are left out.
 #[must_use]
 pub fn request(parameters: &[(&str, &str)]) -> Vec<u8> {
+    let content = pairs(parameters);
+    let mut wire = Vec::with_capacity(content.len() + 64);
+    // Role: responder. Flags: none, so that the connection is closed afterwards.
+    record(&mut wire, BEGIN_REQUEST, REQUEST_ID, &[0, 1, 0, 0, 0, 0, 0, 0]);
+    record(&mut wire, PARAMS, REQUEST_ID, &content);
+    record(&mut wire, PARAMS, REQUEST_ID, &[]);
+    record(&mut wire, STDIN, REQUEST_ID, &[]);
+    wire
+}
+
+/// The bytes of FCGI_GET_VALUES (§4.1), which belongs to no request.
+#[must_use]
+pub fn get_values(names: &[&str]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    let asked: Vec<(&str, &str)> = names.iter().map(|name| (*name, "")).collect();
+    record(&mut wire, GET_VALUES, 0, &pairs(&asked));
+    wire
+}
+
+/// Name-value pairs (§3.4), as many of them as fit into one record.
+fn pairs(list: &[(&str, &str)]) -> Vec<u8> {
     let mut content = Vec::new();
-    for (name, value) in parameters {
+    for (name, value) in list {
         let before = content.len();
         length(&mut content, name.len());
         length(&mut content, value.len());
@@ -37,17 +59,11 @@ pub fn request(parameters: &[(&str, &str)]) -> Vec<u8> {
             content.truncate(before);
         }
     }
-    let mut wire = Vec::with_capacity(content.len() + 64);
-    // Role: responder. Flags: none, so that the connection is closed afterwards.
-    record(&mut wire, BEGIN_REQUEST, &[0, 1, 0, 0, 0, 0, 0, 0]);
-    record(&mut wire, PARAMS, &content);
-    record(&mut wire, PARAMS, &[]);
-    record(&mut wire, STDIN, &[]);
-    wire
+    content
 }
 
-fn record(wire: &mut Vec<u8>, kind: u8, content: &[u8]) {
-    let [id_high, id_low] = REQUEST_ID.to_be_bytes();
+fn record(wire: &mut Vec<u8>, kind: u8, request: u16, content: &[u8]) {
+    let [id_high, id_low] = request.to_be_bytes();
     let [high, low] = u16::try_from(content.len()).unwrap_or(0).to_be_bytes();
     wire.extend_from_slice(&[1, kind, id_high, id_low, high, low, 0, 0]);
     wire.extend_from_slice(content);
@@ -222,6 +238,13 @@ mod tests {
             }
         }
         Ok(None)
+    }
+
+    #[test]
+    fn long_values_have_long_lengths() {
+        let encoded = pairs(&[("a", &"x".repeat(200))]);
+        assert_eq!(encoded[..6], [1, 0x80, 0, 0, 200, b'a']);
+        assert_eq!(encoded.len(), 206);
     }
 
     #[test]

@@ -8,20 +8,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::round::failure;
 use super::wire::{MAX_ANSWER, protocol_of, read_more, send, unexpected};
+use crate::inputs::fpm::fastcgi;
 use crate::observation::probe::{ProbeFailure, ProbeReason, Spoken};
 
-const BEGIN_REQUEST: u8 = 1;
 const END_REQUEST: u8 = 3;
-const PARAMS: u8 = 4;
-const STDIN: u8 = 5;
 const STDOUT: u8 = 6;
-const GET_VALUES: u8 = 9;
 const GET_VALUES_RESULT: u8 = 10;
 const UNKNOWN_TYPE: u8 = 11;
 
 /// Asks for the management values; any answer to that will do.
 pub(super) async fn get_values(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Result<(), ProbeFailure> {
-    send(stream, &values_question()).await;
+    send(stream, &fastcgi::get_values(&["FCGI_MPXS_CONNS"])).await;
     let mut answer = Vec::new();
     loop {
         read_more(stream, &mut answer).await?;
@@ -35,7 +32,7 @@ pub(super) async fn get_values(stream: &mut (impl AsyncRead + AsyncWrite + Unpin
 
 /// What the answer to the same question is written in.
 pub(super) async fn answer_to_values(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<Spoken> {
-    send(stream, &values_question()).await;
+    send(stream, &fastcgi::get_values(&["FCGI_MPXS_CONNS"])).await;
     let mut answer = Vec::new();
     loop {
         let read = read_more(stream, &mut answer).await;
@@ -46,21 +43,10 @@ pub(super) async fn answer_to_values(stream: &mut (impl AsyncRead + AsyncWrite +
     }
 }
 
-fn values_question() -> Vec<u8> {
-    record(GET_VALUES, 0, &pairs(&[("FCGI_MPXS_CONNS", "")]))
-}
-
 /// Asks for FPM's ping page.
 pub(super) async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> Result<(), ProbeFailure> {
-    let params = pairs(&[("REQUEST_METHOD", "GET"), ("SCRIPT_NAME", path), ("SCRIPT_FILENAME", path)]);
-    let responder = [0, 1, 0, 0, 0, 0, 0, 0];
-    let request = [
-        record(BEGIN_REQUEST, 1, &responder),
-        record(PARAMS, 1, &params),
-        record(PARAMS, 1, b""),
-        record(STDIN, 1, b""),
-    ];
-    send(stream, &request.concat()).await;
+    let request = fastcgi::request(&[("REQUEST_METHOD", "GET"), ("SCRIPT_NAME", path), ("SCRIPT_FILENAME", path)]);
+    send(stream, &request).await;
     let (mut answer, mut output) = (Vec::new(), Vec::new());
     loop {
         read_more(stream, &mut answer).await?;
@@ -94,29 +80,6 @@ fn verdict(output: &[u8]) -> Result<(), ProbeFailure> {
         None | Some([b'1'..=b'3', ..]) => Ok(()),
         Some(status) => Err(failure(ProbeReason::BadStatus, format_args!("status {}", status.escape_ascii()))),
     }
-}
-
-fn record(kind: u8, request: u8, content: &[u8]) -> Vec<u8> {
-    // What we send is short: a longer path than a record holds cannot be FPM's either.
-    let length = u16::try_from(content.len()).unwrap_or(u16::MAX);
-    let [high, low] = length.to_be_bytes();
-    let content = content.get(..usize::from(length)).unwrap_or_default();
-    [&[1, kind, 0, request, high, low, 0, 0], content].concat()
-}
-
-/// Name-value pairs (section 3.4).
-fn pairs(list: &[(&str, &str)]) -> Vec<u8> {
-    let mut encoded = Vec::new();
-    for (name, value) in list {
-        for text in [name, value] {
-            match u8::try_from(text.len()) {
-                Ok(length) if length < 0x80 => encoded.push(length),
-                _ => encoded.extend((u32::try_from(text.len()).unwrap_or(u32::MAX) | 1 << 31).to_be_bytes()),
-            }
-        }
-        encoded.extend([name.as_bytes(), value.as_bytes()].concat());
-    }
-    encoded
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -156,13 +119,6 @@ mod tests {
         }
         assert_eq!(Record::first(b"HTTP/1.1 400").unwrap_err().reason, ProbeReason::ProtocolMismatch);
         assert_eq!(Record::first(b"nonsense").unwrap_err().reason, ProbeReason::BadReply);
-    }
-
-    #[test]
-    fn long_values_have_long_lengths() {
-        let encoded = pairs(&[("a", &"x".repeat(200))]);
-        assert_eq!(encoded[..6], [1, 0x80, 0, 0, 200, b'a']);
-        assert_eq!(encoded.len(), 206);
     }
 
     #[test]
