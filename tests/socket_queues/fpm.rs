@@ -231,11 +231,16 @@ fn reload_stop_and_end_are_told_apart() {
     let path = lab.subfolder("php-fpm").join("www.sock");
     let mut pool = Pool::start(&lab, Address::Unix(path.clone()));
     let before = read(&pool.key()).queue.unwrap().inode;
+    lab.wait_for("the workers", DEADLINE, || pool.process.children().len() == 2);
+    let old = pool.process.children();
     // A reload keeps the socket.
     pool.process.signal(rustix::process::Signal::USR2);
     lab.wait_for("the reload", DEADLINE, || lab.log_tails().contains("Reloading"));
     wait_for(&pool.key(), |state| state.queue.is_some_and(|queue| queue.inode == before));
-    lab.wait_for("the new workers", DEADLINE, || pool.process.children().len() == 2);
+    lab.wait_for("the new workers", DEADLINE, || {
+        let new = pool.process.children();
+        new.len() == 2 && new.iter().all(|worker| !old.contains(worker))
+    });
     // SIGSTOP: it listens, and a connection is accepted by nobody.
     for worker in pool.process.children() {
         rustix::process::kill_process(worker, rustix::process::Signal::STOP).unwrap();
