@@ -113,6 +113,12 @@ fn nginx(lab: &Lab, pool: &Pool) -> Nginx {
     Nginx::start(lab, &NginxConfig::server(server))
 }
 
+/// State `T` in the third field of `/proc/PID/stat`, behind the name in parentheses.
+fn is_stopped(process: rustix::process::Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
+}
+
 fn visit(nginx: &Nginx, target: &str) -> Connection {
     let mut connection = Connection::open(&nginx.address()).unwrap();
     connection.write_all(&Request::get(target).head()).unwrap();
@@ -245,6 +251,8 @@ fn reload_stop_and_end_are_told_apart() {
     for worker in pool.process.children() {
         rustix::process::kill_process(worker, rustix::process::Signal::STOP).unwrap();
     }
+    // The signal is sent; until it is taken, a worker may still accept.
+    lab.wait_for("the workers to stop", DEADLINE, || pool.process.children().into_iter().all(is_stopped));
     let waits = pool.request("/quick.php", "quick.php", false);
     settled(&pool.key(), (1, Some(4), 0, Some(0)));
     for worker in pool.process.children() {
