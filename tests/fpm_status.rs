@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use common::http::{Address, Connection};
 use common::lab::{free_port, is_root};
+use common::process::{pause, resume};
 use common::{Lab, PhpFpm, php_fpm};
 use nginx_502_exporter::discovery::fpm::{Listen, Processes, Sources, discover, labels};
 use nginx_502_exporter::inputs::fpm::{self, Target, fastcgi, memory};
@@ -205,9 +206,9 @@ fn a_stopped_fpm_times_out_and_a_killed_one_refuses() {
         let signal = |signal| {
             processes.iter().for_each(|pid| rustix::process::kill_process(*pid, signal).expect("our own"));
         };
-        signal(Signal::STOP);
+        pause(&lab, &processes);
         assert_eq!(failure(&target, SHORT).reason, StatusReason::Timeout);
-        signal(Signal::CONT);
+        resume(&processes);
         status(&target);
         signal(Signal::KILL);
         lab.wait_for("FPM to be gone", PATIENT, || {

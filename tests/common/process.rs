@@ -98,6 +98,32 @@ impl Drop for Process {
     }
 }
 
+/// Stops processes of ours with SIGSTOP and waits until none of them runs: until the signal is taken, one may go on.
+///
+/// # Panics
+/// When one of them is gone, or does not stop.
+pub fn pause(lab: &Lab, processes: &[Pid]) {
+    for process in processes {
+        kill_process(*process, Signal::STOP).unwrap_or_else(|error| panic!("SIGSTOP: {error}"));
+    }
+    // State `T` in the third field, behind the name in parentheses.
+    let is_stopped = |process: &Pid| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
+    };
+    lab.wait_for("processes to stop", GRACE, || processes.iter().all(is_stopped));
+}
+
+/// Lets them go on.
+///
+/// # Panics
+/// When one of them is gone.
+pub fn resume(processes: &[Pid]) {
+    for process in processes {
+        kill_process(*process, Signal::CONT).unwrap_or_else(|error| panic!("SIGCONT: {error}"));
+    }
+}
+
 /// Finds an installed program.
 ///
 /// # Panics

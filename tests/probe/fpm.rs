@@ -2,11 +2,11 @@
 
 use nginx_502_exporter::inputs::probe::Ask;
 use nginx_502_exporter::observation::probe::{ProbePhase, ProbeReason, Spoken};
-use rustix::process::Signal;
 
 use crate::common::http::Address;
 use crate::common::lab::{WORKER_USER, free_port, is_root};
 use crate::common::php_fpm::PhpFpm;
+use crate::common::process::{pause, resume};
 use crate::common::{Lab, http};
 use crate::{IMPATIENT, PATIENT, fastcgi, ping, probe, prober, reason, runtime, target};
 
@@ -61,21 +61,14 @@ fn a_stopped_a_busy_and_a_dead_pool_are_told_apart() {
     let lab = Lab::new();
     let (mut fpm, addresses) = start(&lab);
     let children = fpm.process.children();
-    let signal = |signal| children.iter().for_each(|pid| rustix::process::kill_process(*pid, signal).unwrap());
-    signal(Signal::STOP);
-    lab.wait_for("stopped workers", PATIENT, || {
-        children.iter().all(|pid| {
-            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();
-            stat.contains(") T ")
-        })
-    });
+    pause(&lab, &children);
     for address in &addresses {
         assert_eq!(reason(&probe(target(address, fastcgi()), IMPATIENT)), Some(ProbeReason::ResponseTimeout));
         assert_eq!(reason(&probe(target(address, ping("/ping")), IMPATIENT)), Some(ProbeReason::ResponseTimeout));
         // The kernel still takes connections: that is all a connection proves.
         assert_eq!(probe(target(address, Ask::Nothing), PATIENT).up, Ok(()));
     }
-    signal(Signal::CONT);
+    resume(&children);
     for address in &addresses {
         assert_eq!(probe(target(address, fastcgi()), PATIENT).up, Ok(()));
     }

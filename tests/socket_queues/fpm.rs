@@ -12,7 +12,7 @@ use rustix::net::sockopt::set_socket_linger;
 use crate::common::faults::fastcgi::record;
 use crate::common::http::{Address, Connection, Request};
 use crate::common::lab::{WORKER_USER, free_port, is_root};
-use crate::common::process::{Process, find};
+use crate::common::process::{Process, find, pause, resume};
 use crate::common::{Lab, Nginx, NginxConfig};
 use crate::support::{DEADLINE, figures, in_text, only, read, reader, settled, text_says, unix_key, wait_for, wanted};
 
@@ -111,12 +111,6 @@ fn nginx(lab: &Lab, pool: &Pool) -> Nginx {
     };
     let server = location("wait", "") + &location("quick", "");
     Nginx::start(lab, &NginxConfig::server(server))
-}
-
-/// State `T` in the third field of `/proc/PID/stat`, behind the name in parentheses.
-fn is_stopped(process: rustix::process::Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, fields)| fields.trim_start().starts_with('T'))
 }
 
 fn visit(nginx: &Nginx, target: &str) -> Connection {
@@ -248,16 +242,11 @@ fn reload_stop_and_end_are_told_apart() {
         new.len() == 2 && new.iter().all(|worker| !old.contains(worker))
     });
     // SIGSTOP: it listens, and a connection is accepted by nobody.
-    for worker in pool.process.children() {
-        rustix::process::kill_process(worker, rustix::process::Signal::STOP).unwrap();
-    }
-    // The signal is sent; until it is taken, a worker may still accept.
-    lab.wait_for("the workers to stop", DEADLINE, || pool.process.children().into_iter().all(is_stopped));
+    let workers = pool.process.children();
+    pause(&lab, &workers);
     let waits = pool.request("/quick.php", "quick.php", false);
     settled(&pool.key(), (1, Some(4), 0, Some(0)));
-    for worker in pool.process.children() {
-        rustix::process::kill_process(worker, rustix::process::Signal::CONT).unwrap();
-    }
+    resume(&workers);
     drop(waits);
     settled(&pool.key(), (0, Some(4), 0, Some(0)));
     assert!(pool.process.stop().is_some());
