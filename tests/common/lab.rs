@@ -1,7 +1,7 @@
 //! The temporary folder of one test, and waiting.
 
+use std::collections::HashSet;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -97,17 +97,26 @@ pub fn poll<T>(deadline: Duration, mut ready: impl FnMut() -> Option<T>) -> Opti
     }
 }
 
-/// A TCP port of the loopback that is free now. It lies below the ephemeral range, so that no outgoing connection takes
-/// it before the program it is for.
+/// A TCP port that is free now. It lies below the ephemeral range, so that no outgoing connection takes it before the
+/// program it is for. It is looked up and not tried: a program that another test starts at that moment would hold the
+/// socket of the trial until it runs.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 120).expect("below 120") * 100;
+    let taken = taken_ports();
     (0..COUNT)
         .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a free port on the loopback")
+        .find(|port| !taken.contains(port))
+        .expect("a free port")
+}
+
+/// Local ports of all TCP sockets, from the second column of proc_pid_net(5)'s tables: `0100007F:1F90`.
+fn taken_ports() -> HashSet<u16> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let local = |row: &str| u16::from_str_radix(row.split_whitespace().nth(1)?.rsplit_once(':')?.1, 16).ok();
+    tables.iter().flat_map(|table| table.lines().skip(1).filter_map(local)).collect()
 }
 
 /// Whether this process is root, and so has to say who the workers run as.
