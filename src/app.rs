@@ -1,5 +1,6 @@
 //! Wiring: opens what must be open, starts every part, passes on reloads, stops all of it. No part knows another.
 
+mod logs;
 mod survey;
 mod watches;
 
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::logs::Logs;
 use crate::config::{Config, Source};
 use crate::inputs::log::follow::{FollowOptions, Follower, MakeConsumer};
 use crate::inputs::log::nginx_error::Tally;
@@ -108,10 +110,13 @@ async fn serve(
     let hub = tokio::spawn(state::hub::run(observations, state, publisher));
 
     let looking = config.clone();
-    let look = tokio::task::spawn_blocking(move || survey::survey(&looking, &mut survey::Seen::default()));
+    let look = tokio::task::spawn_blocking(move || {
+        let mut seen = survey::Seen::default();
+        (survey::survey(&looking, &mut seen).unwrap_or_default(), seen)
+    });
     // A file system that hangs must not keep the exporter from starting: the next look may find more.
     let first = tokio::time::timeout(FIRST_LOOK_DEADLINE, look).await;
-    let first = first.ok().and_then(Result::ok).flatten().unwrap_or_default();
+    let (first, seen) = first.ok().and_then(Result::ok).unwrap_or_default();
     let patterns = survey::patterns(&config, &first.error_logs);
     let follower = Follower::start(follow_options(&config, patterns), consumer_factory(), sink.clone())
         .map_err(RunError::system("start following logs"))?;
@@ -119,7 +124,8 @@ async fn serve(
     let stop = CancellationToken::new();
     let process_usage = tokio::spawn(process_input::run(config.procfs.clone(), sink.clone(), stop.clone()));
 
-    let watches = watches::start(&config, first, &follower, &sink, &stop);
+    let logs = Arc::new(Logs::new(Arc::clone(&follower), config.clone(), first.error_logs.clone()));
+    let watches = watches::start(&config, (first, seen), &logs, &sink, &stop);
 
     let (reload_requests, requests) = mpsc::channel(1);
     let web_state = WebState {
@@ -128,7 +134,7 @@ async fn serve(
         reload: config.lifecycle.then_some(reload_requests),
     };
     let web = tokio::spawn(web::serve(listeners, web::router(web_state), stop.clone()));
-    let reloader = Reloader { started_with: config, source, follower: Arc::clone(&follower), sink, apply_level };
+    let reloader = Reloader { started_with: config, source, logs, sink, apply_level };
     let reloads = tokio::spawn(reloader.run(hangup, requests, stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = process::id(), "started");
 
@@ -218,7 +224,7 @@ struct Reloader<L> {
     /// What a restart would change is told against this.
     started_with: Config,
     source: Source,
-    follower: Arc<Follower>,
+    logs: Arc<Logs>,
     sink: Sink,
     apply_level: L,
 }
@@ -252,7 +258,7 @@ impl<L: Fn(tracing::Level) + Send + Sync + 'static> Reloader<L> {
             tracing::error!(problems = told, "the configuration was not reloaded; the running one stays in force");
             told
         })?;
-        self.follower.update(config.error_logs.clone());
+        self.logs.configured(&config);
         (self.apply_level)(config.log_level);
         let waiting = self.started_with.needs_restart(&config);
         if waiting.is_empty() {

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::exporter::binary;
-use common::{Exporter, Lab, http};
+use common::{Exporter, Lab, Nginx, NginxConfig, http};
 use rustix::process::Signal;
 
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -59,6 +59,22 @@ fn a_reload_follows_new_logs_and_keeps_the_counters() {
     wait_for_value(&lab, &exporter, RELOADED, 1.0);
     // What exists when a log is named for the first time is old, unless asked for from the start.
     wait_for_value(&lab, &exporter, REFUSED, 6.0);
+}
+
+#[test]
+fn a_reload_goes_on_following_the_logs_that_were_discovered() {
+    let lab = Lab::new();
+    let dead = common::lab::free_port();
+    let nginx =
+        Nginx::start(&lab, &NginxConfig::server(format!("location / {{ proxy_pass http://127.0.0.1:{dead}; }}")));
+    let exporter = Exporter::looking_at(&lab, &nginx.config_file(), Path::new("/dev/null"));
+    let input = format!("nginx_502_exporter_input_up{{input=\"nginx_error_log:{}\"}}", nginx.error_log().display());
+    wait_for_value(&lab, &exporter, &input, 1.0);
+    exporter.process.signal(Signal::HUP);
+    lab.wait_for("the reload", DEADLINE, || lab.log_tails().contains("configuration reloaded"));
+    assert_eq!(nginx.get("/").status, 502);
+    wait_for_value(&lab, &exporter, REFUSED, 1.0);
+    assert_eq!(exporter.value(&input), Some(1.0));
 }
 
 #[test]

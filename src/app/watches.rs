@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::survey::{Seen, Survey, patterns, survey};
+use super::logs::Logs;
+use super::survey::{Seen, Survey, survey};
 use crate::config::Config;
 use crate::inputs::fpm::{self, Target as PoolTarget, weigh, weigh::Weighed};
-use crate::inputs::log::follow::Follower;
 use crate::inputs::probe::{self, Target as ProbeTarget, schedule};
 use crate::inputs::socket::queue::{QueueReader, Wanted};
 use crate::inputs::socket::watch::{self as sockets, Saturation};
@@ -36,11 +36,11 @@ struct Targets {
     limits: Arc<RwLock<HashMap<Arc<str>, u32>>>,
 }
 
-/// Starts everything that looks at pools, sockets and peers; `first` says at which to begin with.
+/// Starts everything that looks at pools, sockets and peers; `first` is the look that says at which to begin with.
 pub(super) fn start(
     config: &Config,
-    first: Survey,
-    follower: &Arc<Follower>,
+    (first, seen): (Survey, Seen),
+    logs: &Arc<Logs>,
     sink: &Sink,
     stop: &CancellationToken,
 ) -> Vec<JoinHandle<()>> {
@@ -86,9 +86,9 @@ pub(super) fn start(
     let surveyor = Surveyor {
         config: config.clone(),
         targets,
-        follower: Arc::clone(follower),
+        logs: Arc::clone(logs),
         sink: sink.clone(),
-        seen: Seen::default(),
+        seen,
         told: BTreeSet::new(),
     };
     let watching = stop.clone();
@@ -125,7 +125,7 @@ async fn pass_on<T>(mut readings: mpsc::Receiver<T>, sink: Sink, observation: fn
 struct Surveyor {
     config: Config,
     targets: Targets,
-    follower: Arc<Follower>,
+    logs: Arc<Logs>,
     sink: Sink,
     seen: Seen,
     /// Problems already told.
@@ -135,7 +135,6 @@ struct Surveyor {
 impl Surveyor {
     async fn run(mut self, first: Survey) -> Result<(), Closed> {
         let mut known = None;
-        let mut logs = first.error_logs.clone();
         self.apply(first, &mut known).await?;
         let mut ticks = interval(SURVEY_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,10 +151,7 @@ impl Surveyor {
             };
             self.seen = seen;
             let Some(found) = found else { continue };
-            if found.error_logs != logs {
-                logs.clone_from(&found.error_logs);
-                self.follower.update(patterns(&self.config, &logs));
-            }
+            self.logs.discovered(&found.error_logs);
             self.apply(found, &mut known).await?;
         }
     }
